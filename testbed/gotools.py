@@ -1,0 +1,55 @@
+"""Tools built from their Go modules, each once, one after the other (a build fills all cores)."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from testbed import layout
+from testbed.commands import run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoTool:
+    module: str
+    package: str  # folder below the module's root
+    version: str
+
+
+TOOLS = {
+    "act": GoTool(module="github.com/nektos/act", package=".", version="v0.2.89"),
+    "actionlint": GoTool(
+        module="github.com/rhysd/actionlint", package="./cmd/actionlint", version="v1.7.12"
+    ),
+    "buildkitd": GoTool(
+        module="github.com/moby/buildkit", package="./cmd/buildkitd", version="v0.34.2"
+    ),
+    "buildx": GoTool(module="github.com/docker/buildx", package="./cmd/buildx", version="v0.38.2"),
+    "helm": GoTool(module="helm.sh/helm/v3", package="./cmd/helm", version="v3.22.0"),
+    "versitygw": GoTool(
+        module="github.com/versity/versitygw", package="./cmd/versitygw", version="v1.8.0"
+    ),
+    # toxiproxy comes here with the fault tests.
+}
+
+
+def path(name: str) -> Path:
+    return layout.tool_path(name, TOOLS[name].version)
+
+
+def ensure(name: str) -> Path:
+    """The tool's binary, built if it is missing."""
+    binary = path(name)
+    if not binary.exists():
+        with layout.locked("go"):
+            if not binary.exists():
+                _build(TOOLS[name], binary)
+    return binary
+
+
+def _build(tool: GoTool, binary: Path) -> None:
+    # Inside the module's own folder, since `go install module@version` refuses replace lines.
+    download = run("go", "mod", "download", "-json", f"{tool.module}@{tool.version}")
+    draft = binary.with_name(f".{binary.name}")
+    binary.parent.mkdir(parents=True, exist_ok=True)
+    run("go", "build", "-trimpath", "-o", draft, tool.package, cwd=Path(json.loads(download)["Dir"]))
+    draft.replace(binary)

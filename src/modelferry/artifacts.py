@@ -1,0 +1,139 @@
+"""What flows from stage to stage. The types fix the order: push takes only a TestedImage,
+deploy only a PushedImage.
+
+ResolvedModel → Model ┐
+                      ├→ Image → TestedImage → PushedImage → Rollout
+              App ────┘
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from modelferry.values import Digest, ImageRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFile:
+    """One object of the model, pinned: every later read asks for this very version."""
+
+    uri: str  # the user's scheme, without credentials: azblob://acct/models/v3/model.onnx
+    image_path: PurePosixPath  # absolute
+    size_bytes: int
+    etag: str | None
+    version_id: str | None
+    modified: datetime | None
+    source_line: int  # which `model` line it came from, counted from 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedModel:
+    files: tuple[ModelFile, ...]
+    version: str  # label for people
+    reasons: tuple[str, ...]  # one sentence a line of `model`: what was chosen and why
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(file.size_bytes for file in self.files)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchedFile:
+    file: ModelFile
+    local_path: Path
+    sha256: str  # 64 hex digits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """The resolved model with its bytes at hand and checked."""
+
+    resolved: ResolvedModel
+    files: tuple[FetchedFile, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """The image that the user's Dockerfile gave, without the model, in the engine."""
+
+    image_id: str  # config digest on the classic store, manifest digest on containerd's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Descriptor:
+    """OCI content descriptor (image-spec, descriptor.md)."""
+
+    media_type: str
+    digest: Digest
+    size_bytes: int
+    annotations: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """The composed image: its bytes are fixed, and it is loaded in the engine under `engine_id`.
+
+    `config` and `manifest` are the exact bytes that will be pushed. `digest` is the manifest's.
+    """
+
+    config: bytes
+    manifest: bytes
+    manifest_media_type: str
+    digest: Digest
+    engine_id: str  # what the tests run; equals the config's or the manifest's digest
+    layers: tuple[Layer, ...]  # bottom first, as in the manifest
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(layer.descriptor.size_bytes for layer in self.layers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    descriptor: Descriptor
+    diff_id: Digest
+    origin: Literal["app", "model"]
+
+
+class Verdict(StrEnum):
+    PASSED = "passed"
+    SKIPPED = "not tested"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestedImage:
+    __test__ = False
+
+    image: Image
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushedImage:
+    """An image that the registry has: pinned reference and the tags that point at it now."""
+
+    ref: ImageRef  # pinned
+    digest: Digest
+    tags: tuple[str, ...]
+    model_version: str = ""
+    uploaded_bytes: int = 0
+
+
+class RolloutState(StrEnum):
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    ROLLED_BACK = "rolled-back"
+    ROLLBACK_FAILED = "rollback-failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    state: RolloutState
+    objects: tuple[str, ...]  # "deployment/score", as applied
+    previous_image: str | None
+    url: str | None

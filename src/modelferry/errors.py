@@ -1,0 +1,138 @@
+"""Every error a stage may end with, and the exit status it carries (docs/exit-statuses.md).
+
+FerryError
+├── InputError 2         ├── TestsFailed 6
+├── IdentityError 3      ├── RegistryError 7
+├── ModelError 4         ├── RolloutError 8
+│   ├── ModelNotFound    │   └── RolloutFailed
+│   ├── ModelChanged     ├── RollbackError 9
+│   └── ChecksumMismatch └── Cancelled 130
+└── BuildError 5
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+BUG_STATUS = 70  # sysexits.h EX_SOFTWARE: anything that is not a FerryError is a bug of ours
+
+
+class FerryError(Exception):
+    """What happened (object, address, code), what was seen, and what to do about it.
+
+    `temporary`: the same call may succeed when tried again; only modelferry.retry reads it.
+    `file` and `line` point an annotation at the user's own file.
+    """
+
+    status: ClassVar[int] = BUG_STATUS
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        seen: str = "",
+        do: str = "",
+        temporary: bool = False,
+        file: str | None = None,
+        line: int | None = None,
+    ) -> None:
+        super().__init__(what)
+        self.what, self.seen, self.do = what, seen, do
+        self.temporary = temporary
+        self.file, self.line = file, line
+
+    def __str__(self) -> str:
+        return "\n".join(part for part in (self.what, self.seen, self.do) if part)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One thing wrong with one input. `given` is None where the value must not be shown."""
+
+    name: str
+    given: str | None
+    allowed: str
+
+    def __str__(self) -> str:
+        shown = "" if self.given is None else f" is {self.given!r}"
+        return f"{self.name}{shown}: {self.allowed}"
+
+
+class InputError(FerryError):
+    """Carries every fault found, so that a person mends them in one go."""
+
+    status = 2
+
+    def __init__(self, first: Fault, *more: Fault) -> None:
+        faults = (first, *more)
+        count = f" (and {len(more)} more)" if more else ""
+        super().__init__(
+            f"{first}{count}",
+            seen="\n".join(f"- {fault}" for fault in faults) if more else "",
+        )
+        self.faults = faults
+
+
+class IdentityError(FerryError):
+    """A key, password, token or kubeconfig could not be had or was refused."""
+
+    status = 3
+
+
+class ModelError(FerryError):
+    status = 4
+
+
+class ModelNotFound(ModelError):
+    pass
+
+
+class ModelChanged(ModelError):
+    """The source's object is no longer the one that was resolved."""
+
+
+class ChecksumMismatch(ModelError):
+    pass
+
+
+class BuildError(FerryError):
+    status = 5
+
+
+class TestsFailed(FerryError):
+    __test__ = False  # not a test class, whatever pytest makes of the name
+
+    status = 6
+
+
+class RegistryError(FerryError):
+    """The registry is unreachable, refused the push, or lost data."""
+
+    status = 7
+
+
+class RolloutError(FerryError):
+    """The cluster is unreachable or refused the manifests."""
+
+    status = 8
+
+
+class RolloutFailed(RolloutError):
+    """The manifests were applied and did not become ready, or the checks failed."""
+
+
+class RollbackError(FerryError):
+    status = 9
+
+
+class Cancelled(FerryError):
+    status = 130
+
+
+class Several(FerryError):
+    """Failures found side by side (preflight), in stage order; the first one's status counts."""
+
+    def __init__(self, errors: tuple[FerryError, ...]) -> None:
+        super().__init__(errors[0].what, seen=errors[0].seen, do=errors[0].do)
+        self.errors = errors

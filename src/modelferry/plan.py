@@ -1,0 +1,78 @@
+"""Inputs → Plan: what this run will do, decided in pure code before anything is fetched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from modelferry.apptest.spec import AppTests
+from modelferry.image.spec import BuildSpec
+from modelferry.registry.access import RegistryAccess
+from modelferry.rollout.spec import ClusterAccess, DeploySpec
+from modelferry.sources.spec import ModelLine, StorageAccess
+from modelferry.values import ImageRef
+
+
+class Stage(StrEnum):
+    FETCH = "fetch"
+    BUILD = "build"
+    TEST = "test"
+    PUSH = "push"
+    DEPLOY = "deploy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunContext:
+    """Where and for whom this run happens: GITHUB_* on a runner, git and defaults elsewhere."""
+
+    workspace: Path  # relative paths in inputs are relative to it
+    temp: Path  # private to this run, removed at the end
+    run_id: str  # GITHUB_RUN_ID, or one made for this run
+    run_attempt: int
+    repository: str | None  # owner/name
+    commit: str | None
+    branch: str | None
+    server_url: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelPlan:
+    lines: tuple[ModelLine, ...]
+    access: StorageAccess
+    version: str | None  # the label the user gave
+    marker: str | None
+    sha256: tuple[tuple[str | None, str], ...]  # (NAME, or None for the one file; HEX)
+    in_context: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushPlan:
+    access: RegistryAccess
+    repository: str
+    tags: tuple[str, ...]
+
+    @property
+    def name(self) -> ImageRef:
+        return ImageRef(registry=self.access.host, repository=self.repository)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeployPlan:
+    cluster: ClusterAccess
+    spec: DeploySpec
+    image: ImageRef | None  # the `image` input, for a job that only deploys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A slice is None when its stage does not run, or there is nothing for it to do."""
+
+    stages: tuple[Stage, ...]
+    dry_run: bool
+    context: RunContext
+    model: ModelPlan | None
+    build: BuildSpec | None
+    tests: AppTests | None
+    push: PushPlan | None
+    deploy: DeployPlan | None

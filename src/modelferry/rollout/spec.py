@@ -1,0 +1,41 @@
+"""What the user said about deploying."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from modelferry.checks import Check
+from modelferry.values import ImageRef, Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterAccess:
+    """`kubeconfig` is a path or the content itself; None: KUBECONFIG, else in-cluster."""
+
+    kubeconfig: Secret | None
+    context: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRule:
+    """One line of `images`: CONTAINER=IMAGE. `image` None means the image this run built."""
+
+    container: str
+    image: ImageRef | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploySpec:
+    manifests: tuple[str, ...]  # files, folders, globs, relative to the workspace
+    namespace: str | None  # None: the kubeconfig context's, else default
+    release: str
+    images: tuple[ImageRule, ...]
+    variables: tuple[tuple[str, str], ...]  # the user's; the built-in ones are added when known
+    deploy_by: Literal["digest", "tag"]
+    timeout_s: float
+    image_pull_secrets: tuple[str, ...]
+    force: bool
+    checks: tuple[Check, ...]
+    port: int | None
+    start_timeout_s: float

@@ -1,0 +1,146 @@
+"""Primitives that are parsed once, at the edge, and never again."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import NewType
+
+Digest = NewType("Digest", str)  # "sha256:" and 64 hex digits
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
+_REPOSITORY = re.compile(
+    r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*"
+)
+_HOST = re.compile(
+    r"(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)(?::[0-9]{1,5})?"
+)
+_DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A value that never shows itself: print it, format it, log it, and it reads `***`."""
+
+    _value: str
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __str__(self) -> str:
+        return "***" if self._value else ""
+
+    __repr__ = __str__
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
+
+
+def parse_digest(text: str) -> Digest:
+    if not _DIGEST.fullmatch(text):
+        raise ValueError(f"{text!r} is no digest: sha256: and 64 lower-case hex digits")
+    return Digest(text)
+
+
+def is_tag(text: str) -> bool:
+    return bool(_TAG.fullmatch(text))
+
+
+def is_repository(text: str) -> bool:
+    return len(text) <= 255 and bool(_REPOSITORY.fullmatch(text))
+
+
+def is_registry_host(text: str) -> bool:
+    return bool(_HOST.fullmatch(text))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRef:
+    """An image reference as Docker and Kubernetes read it (distribution/reference grammar)."""
+
+    registry: str  # login server, "docker.io" where none is written
+    repository: str
+    tag: str | None = None
+    digest: Digest | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> ImageRef:
+        """Raises ValueError naming the part that is wrong."""
+        rest, at, digest = text.partition("@")
+        name, colon, tag = rest.rpartition(":")
+        if not colon or "/" in tag:  # the colon belongs to a port, or there is none
+            name, tag = rest, ""
+        first, slash, remainder = name.partition("/")
+        if slash and (
+            "." in first or ":" in first or first == "localhost" or first.startswith("[")
+        ):
+            registry, repository = first, remainder
+        else:
+            registry = "docker.io"
+            repository = name if slash else f"library/{name}"
+        if not is_registry_host(registry):
+            raise ValueError(f"{text!r}: {registry!r} is no registry address")
+        if not is_repository(repository):
+            raise ValueError(f"{text!r}: {repository!r} is no image name (lower case, / . _ -)")
+        if colon and tag and not is_tag(tag):
+            raise ValueError(f"{text!r}: {tag!r} is no tag")
+        if rest.endswith(":"):
+            raise ValueError(f"{text!r}: the tag is empty")
+        return cls(
+            registry=registry,
+            repository=repository,
+            tag=tag or None,
+            digest=parse_digest(digest) if at else None,
+        )
+
+    @property
+    def name(self) -> str:
+        """registry/repository, what two references to the same image share."""
+        return f"{self.registry}/{self.repository}"
+
+    def pinned(self, digest: Digest) -> ImageRef:
+        return replace(self, tag=None, digest=digest)
+
+    def tagged(self, tag: str) -> ImageRef:
+        return replace(self, tag=tag, digest=None)
+
+    def __str__(self) -> str:
+        return (
+            self.name
+            + (f":{self.tag}" if self.tag else "")
+            + (f"@{self.digest}" if self.digest else "")
+        )
+
+
+def parse_duration(text: str) -> float:
+    """Seconds from `90s`, `10m`, `1h30m`, or a bare number of seconds; raises ValueError."""
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    if not re.fullmatch(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h))+", text):
+        raise ValueError(f"{text!r} is no duration")
+    return sum(
+        float(number) * _DURATION_UNITS[unit]
+        for number, unit in re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text)
+    )
+
+
+def format_duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def format_bytes(count: float) -> str:
+    if count < 1024:
+        return f"{count:.0f} B"
+    for unit in ("KiB", "MiB", "GiB"):
+        count /= 1024
+        if count < 1024:
+            return f"{count:.1f} {unit}"
+    return f"{count / 1024:.1f} TiB"

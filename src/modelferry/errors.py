@@ -18,11 +18,21 @@ from typing import ClassVar
 BUG_STATUS = 70  # sysexits.h EX_SOFTWARE: anything that is not a FerryError is a bug of ours
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Annotation:
+    """A place in the user's own files, relative to the workspace, and what is wrong there."""
+
+    file: str
+    line: int | None
+    title: str
+    message: str
+
+
 class FerryError(Exception):
     """What happened (object, address, code), what was seen, and what to do about it.
 
     `temporary`: the same call may succeed when tried again; only modelferry.retry reads it.
-    `file` and `line` point an annotation at the user's own file.
+    `annotations` point at the user's own files; the first one is where the run's error is shown.
     """
 
     status: ClassVar[int] = BUG_STATUS
@@ -34,13 +44,12 @@ class FerryError(Exception):
         seen: str = "",
         do: str = "",
         temporary: bool = False,
-        file: str | None = None,
-        line: int | None = None,
+        annotations: tuple[Annotation, ...] = (),
     ) -> None:
         super().__init__(what)
         self.what, self.seen, self.do = what, seen, do
         self.temporary = temporary
-        self.file, self.line = file, line
+        self.annotations = annotations
 
     def __str__(self) -> str:
         return "\n".join(part for part in (self.what, self.seen, self.do) if part)

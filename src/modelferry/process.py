@@ -11,6 +11,7 @@ import subprocess
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,8 +82,11 @@ def _drain(
     child: subprocess.Popen[bytes], stdin: bytes | None, on_line: Callable[[str], None]
 ) -> tuple[str, ...]:
     if child.stdin is not None:
-        child.stdin.write(stdin or b"")
-        child.stdin.close()
+        with (
+            suppress(BrokenPipeError),
+            child.stdin,
+        ):  # a child that did not wait tells by its status
+            child.stdin.write(stdin or b"")
     kept: deque[str] = deque(maxlen=KEPT_LINES)
     assert child.stdout is not None  # noqa: S101 - opened with PIPE above
     with child.stdout:

@@ -23,7 +23,7 @@ class Meter(Protocol):
 
 
 class LogMeter:
-    """Writes bytes, rate and time left to the log every five seconds, and nothing for short work."""
+    """Writes bytes, rate and time left every five seconds, and nothing for short work."""
 
     def __init__(self, label: str, total_bytes: int | None) -> None:
         self._label, self._total = label, total_bytes

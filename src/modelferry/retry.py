@@ -24,7 +24,7 @@ def retry(
     sleep: Callable[[float], None] = time.sleep,
     jitter: Callable[[], float] = random.random,
 ) -> T:
-    """Return what `call` returns; raise its last error when it is not temporary or tries are spent."""
+    """What `call` returns; its last error when that is not temporary or tries are spent."""
     for attempt in range(1, tries + 1):
         try:
             return call()

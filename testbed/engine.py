@@ -1,0 +1,127 @@
+"""The Docker engine: one that already answers, left as it was, or a dockerd of our own."""
+
+import json
+import os
+import shutil
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+from testbed import layout, mirror, network, packages, processes
+from testbed.commands import run, succeeds
+from testbed.part import TestbedError
+
+_DAEMON = "dockerd"
+_SOCKET = Path("/var/run/docker.sock")
+_SIZES = {"max-size": "20m", "max-file": "1"}
+
+
+class Engine:
+    name = "engine"
+
+    def prepare(self) -> None:
+        if _theirs():
+            return
+        if not shutil.which("dockerd"):
+            packages.ensure("docker.io", "iptables")
+        if not shutil.which("docker"):
+            packages.ensure("docker-cli")  # Debian 13 and newer have the client apart
+
+    def start(self) -> None:
+        if _theirs() or (processes.alive(_DAEMON) and self.running()):
+            return
+        state = layout.state_dir("engine")
+        if not processes.alive(_DAEMON):
+            network.open_for_containers(state / "network-before.json")
+            _pid_file().unlink(missing_ok=True)
+        settings = layout.write_private(state / "daemon.json", json.dumps(_settings(), indent=1))
+        processes.start(
+            _DAEMON,
+            ["dockerd", "--config-file", settings],
+            ready=self.running,
+            timeout_s=60,
+        )
+
+    def stop(self) -> None:
+        state = layout.state_dir("engine")
+        before = state / "network-before.json"
+        if not before.exists():
+            return  # never started, or not ours
+        if processes.alive(_DAEMON) and self.running():
+            _remove_containers_and_networks()
+        processes.stop(_DAEMON, timeout_s=40)
+        network.unmount_below(state, _data_root())
+        network.remove_docker_rules()
+        network.remove_link("docker0")
+        network.restore(before)
+        _pid_file().unlink(missing_ok=True)
+        _SOCKET.unlink(missing_ok=True)
+
+    def running(self) -> bool:
+        return succeeds("docker", "version", "--format", "{{.Server.Version}}", env=self.env())
+
+    def env(self) -> dict[str, str]:
+        address = host()
+        return {} if address is None else {"DOCKER_HOST": address}
+
+
+def host() -> str | None:
+    """The engine's address, None for the default socket."""
+    named = os.environ.get("MODELFERRY_TESTBED_DOCKER_HOST")
+    return named or os.environ.get("DOCKER_HOST") or None
+
+
+def docker(*arguments: str | Path, env: Mapping[str, str] | None = None) -> str:
+    """Run the docker client against the testbed's engine; its standard output."""
+    return run("docker", *arguments, env={**Engine().env(), **(env or {})})
+
+
+def is_ours() -> bool:
+    return host() is None and processes.alive(_DAEMON)
+
+
+def _theirs() -> bool:
+    """Whether to use an engine that is not the testbed's."""
+    named = host()
+    if named is None:
+        return not is_ours() and _answers(_SOCKET)
+    if shutil.which("docker") and not Engine().running():
+        raise TestbedError(f"The Docker engine named by the environment, {named}, does not answer.")
+    return True
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(5)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def _settings() -> dict[str, object]:
+    return {
+        "hosts": [f"unix://{_SOCKET}"],
+        "data-root": str(_data_root()),
+        "exec-root": str(layout.state_dir("engine") / "exec"),
+        "pidfile": str(_pid_file()),
+        "mtu": network.outside_mtu(),
+        "registry-mirrors": [mirror.url()],
+        "log-opts": _SIZES,
+    }
+
+
+def _data_root() -> Path:
+    """Images outlive `down`, which is what makes the next `up` quick."""
+    return layout.cache_dir() / "engine"
+
+
+def _pid_file() -> Path:
+    return layout.state_dir("engine") / "dockerd.pid"
+
+
+def _remove_containers_and_networks() -> None:
+    if containers := docker("ps", "--all", "--quiet").split():
+        docker("rm", "--force", "--volumes", *containers)
+    docker("network", "prune", "--force")

@@ -1,0 +1,56 @@
+"""The testbed's own few requests to the API server, as its administrator."""
+
+import json
+import ssl
+import urllib.error
+import urllib.request
+from typing import Any
+
+from testbed.kubernetes import settings
+
+_TIMEOUT_S = 5
+_PATCH = "application/merge-patch+json"
+
+
+class Client:
+    def __init__(self) -> None:
+        context = ssl.create_default_context(cafile=str(settings.config("ca.crt")))
+        context.load_cert_chain(settings.config("admin.crt"), settings.config("admin.key"))
+        self._opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+        )
+
+    def get(self, path: str) -> Any:
+        return json.loads(self._request("GET", path))
+
+    def patch(self, path: str, body: dict[str, Any]) -> None:
+        self._request("PATCH", path, json.dumps(body).encode(), {"Content-Type": _PATCH})
+
+    def answers(self, path: str) -> bool:
+        """Whether the path is there and served, for waiting."""
+        try:
+            self._request("GET", path)
+        except OSError:  # URLError and HTTPError are among them
+            return False
+        return True
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> bytes:
+        url = settings.api_server_url() + path
+        request = urllib.request.Request(url, body, headers or {}, method=method)
+        with self._opener.open(request, timeout=_TIMEOUT_S) as response:
+            return response.read()
+
+
+def node_ready(client: Client) -> bool:
+    try:
+        node = client.get(f"/api/v1/nodes/{settings.NODE_NAME}")
+    except OSError:
+        return False
+    conditions = node["status"].get("conditions", [])
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)

@@ -1,0 +1,87 @@
+"""The part of the testbed that is Kubernetes: what it needs, its order, and what it leaves."""
+
+import shutil
+
+from testbed import layout, packages, processes
+from testbed.kubernetes import (
+    api,
+    build,
+    containerd,
+    control_plane,
+    credentials,
+    load_balancer,
+    named,
+    network,
+    node,
+    pause,
+    settings,
+)
+from testbed.network import unmount_below
+from testbed.registry import RegistryAccess
+
+_PACKAGES = (
+    "containerd",
+    "containernetworking-plugins",
+    "etcd-server",
+    "iproute2",
+    "iptables",
+    "runc",
+)
+_DAEMONS = (containerd.NAME, *control_plane.NAMES, *node.NAMES, load_balancer.NAME)
+
+
+class Kubernetes:
+    name = "kubernetes"
+
+    def __init__(self, registry: RegistryAccess) -> None:
+        self._registry = registry
+
+    def prepare(self) -> None:
+        if named.kubeconfig():
+            return
+        packages.ensure(*_PACKAGES)
+        build.build()
+        pause.build()
+
+    def start(self) -> None:
+        if theirs := named.kubeconfig():
+            named.require(theirs)
+        elif not self.running():
+            _clear()  # a cluster of which only some parts run: it starts whole or not at all
+            _start(self._registry)
+
+    def stop(self) -> None:
+        if not named.kubeconfig():
+            _clear()
+
+    def running(self) -> bool:
+        if theirs := named.kubeconfig():
+            return named.answers(theirs)
+        return all(map(processes.alive, _DAEMONS)) and api.node_ready(api.Client())
+
+    def env(self) -> dict[str, str]:
+        return {"KUBECONFIG": str(named.kubeconfig() or settings.config(credentials.ADMIN))}
+
+
+def _start(registry: RegistryAccess) -> None:
+    control_plane.claim_ports()
+    node.claim_ports()
+    credentials.write()
+    network.up()
+    containerd.start(registry)
+    control_plane.start()
+    load_balancer.start()
+    node.start()
+
+
+def _clear() -> None:
+    """Pods go while their runtime still knows them, their mounts and rules after them."""
+    load_balancer.stop()
+    node.stop()
+    control_plane.stop()
+    containerd.stop()
+    unmount_below(layout.data_dir("kubernetes"), settings.RUN)
+    node.clean()
+    network.down()
+    shutil.rmtree(layout.data_dir("kubernetes"))
+    shutil.rmtree(settings.RUN, ignore_errors=True)

@@ -1,0 +1,107 @@
+"""The kubelet, which runs the pods, and kube-proxy, which leads services to them."""
+
+import json
+import os
+from pathlib import Path
+
+from testbed import layout, processes
+from testbed.kubernetes import api, components, credentials, settings
+
+NAMES = ("kubelet", "kube-proxy")
+_CONTAINER_LOGS = Path("/var/log/containers")  # fixed in the kubelet
+
+
+def claim_ports() -> None:
+    layout.claim_port("kubelet")
+
+
+def start() -> None:
+    client = api.Client()
+    _start_proxy()
+    layout.write_private(settings.config("kubelet.json"), json.dumps(_kubelet(), indent=1))
+    flags = {
+        "config": settings.config("kubelet.json"),
+        "hostname-override": settings.NODE_NAME,
+        "kubeconfig": settings.config(credentials.KUBELET),
+        "node-ip": settings.NODE_IP,
+        "root-dir": settings.data("kubelet"),
+    }
+    components.start("kubelet", flags, ready=lambda: api.node_ready(client))
+
+
+def stop() -> None:
+    """Only the daemons: pods are the runtime's."""
+    for name in NAMES:
+        processes.stop(name, timeout_s=3)
+
+
+def clean() -> None:
+    """Log links and control groups that the kubelet leaves for its next start."""
+    for link in _CONTAINER_LOGS.glob("*"):
+        if link.is_symlink() and link.readlink().is_relative_to(settings.data("pod-logs")):
+            link.unlink()
+    for folder in Path("/sys/fs/cgroup").glob("**/kubepods"):
+        _remove_groups(folder)
+
+
+def _start_proxy() -> None:
+    layout.write_private(settings.config("proxy.json"), json.dumps(_proxy(), indent=1))
+    flags = {"config": settings.config("proxy.json")}
+    components.start("kube-proxy", flags, ready=lambda: True)
+
+
+def _kubelet() -> dict[str, object]:
+    absolute = "200Mi"  # shares of the disk would evict pods on a well-filled machine
+    return {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "address": str(settings.NODE_IP),
+        "authentication": {
+            "anonymous": {"enabled": False},
+            "webhook": {"enabled": True},
+            "x509": {"clientCAFile": str(settings.config("ca.crt"))},
+        },
+        "authorization": {"mode": "Webhook"},
+        "cgroupDriver": "cgroupfs",
+        "containerRuntimeEndpoint": f"unix://{settings.CONTAINERD_SOCKET}",
+        "eventRecordQPS": 0,
+        "evictionHard": {
+            "imagefs.available": absolute,
+            "memory.available": "100Mi",
+            "nodefs.available": absolute,
+        },
+        "failCgroupV1": False,
+        "failSwapOn": False,
+        "healthzPort": 0,
+        "imageGCHighThresholdPercent": 100,  # the disk's fill is the machine's affair
+        "imageGCLowThresholdPercent": 99,
+        "podLogsDir": str(settings.data("pod-logs")),
+        "port": layout.port("kubelet"),
+        "registryPullQPS": 0,
+        "serializeImagePulls": False,
+        "tlsCertFile": str(settings.config("kubelet.crt")),
+        "tlsPrivateKeyFile": str(settings.config("kubelet.key")),
+        "volumePluginDir": str(settings.data("volume-plugins")),
+    }
+
+
+def _proxy() -> dict[str, object]:
+    return {
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+        "kind": "KubeProxyConfiguration",
+        "clientConnection": {"kubeconfig": str(settings.config(credentials.PROXY))},
+        "clusterCIDR": str(settings.PODS),
+        # The machine's own connection tracking limits stay as they are.
+        "conntrack": {"maxPerCore": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
+        "hostnameOverride": settings.NODE_NAME,
+        "iptables": {"localhostNodePorts": False, "minSyncPeriod": "100ms"},
+        "healthzBindAddress": "127.0.0.1:0",
+        "metricsBindAddress": "127.0.0.1:0",
+        "mode": "iptables",
+        "nodePortAddresses": [f"{settings.NODE_IP}/32"],
+    }
+
+
+def _remove_groups(folder: Path) -> None:
+    for group, _, _ in os.walk(folder, topdown=False):
+        Path(group).rmdir()

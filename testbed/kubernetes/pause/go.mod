@@ -1,0 +1,3 @@
+module modelferry.test/pause
+
+go 1.26

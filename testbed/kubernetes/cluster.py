@@ -17,7 +17,8 @@ from testbed.kubernetes import (
     settings,
 )
 from testbed.network import unmount_below
-from testbed.registry import RegistryAccess
+from testbed.part import TestbedError
+RegistryAccess = __import__("typing").Any  # TEMP
 
 _PACKAGES = (
     "containerd",
@@ -72,6 +73,9 @@ def _start(registry: RegistryAccess) -> None:
     control_plane.start()
     load_balancer.start()
     node.start()
+    for name in _DAEMONS:
+        if not processes.alive(name):
+            raise TestbedError(f"{name} ended while starting.\n{processes.log_tail(name)}")
 
 
 def _clear() -> None:

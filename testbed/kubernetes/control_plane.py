@@ -1,7 +1,5 @@
 """etcd, the API server, the controllers and the scheduler."""
 
-import urllib.request
-
 from testbed import layout, processes
 from testbed.kubernetes import components, credentials, settings
 from testbed.kubernetes.api import Client
@@ -40,7 +38,8 @@ def start_etcd() -> None:
         f"--initial-cluster=default={peers}",
         "--unsafe-no-fsync",  # nothing in it outlives `down`
     ]
-    processes.start("kube-etcd", command, ready=_etcd_answers, timeout_s=30)
+    health = f"{clients}/health"
+    processes.start("kube-etcd", command, ready=lambda: components.healthy(health), timeout_s=30)
 
 
 def start_api_server() -> None:
@@ -98,12 +97,3 @@ def start_controllers() -> None:
 
 def _loopback(port_name: str) -> str:
     return f"http://127.0.0.1:{layout.port(port_name)}"
-
-
-def _etcd_answers() -> bool:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(_loopback("kube-etcd") + "/health", timeout=5) as response:
-            return response.status == 200
-    except OSError:
-        return False

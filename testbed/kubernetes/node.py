@@ -8,25 +8,18 @@ from testbed import layout, processes
 from testbed.kubernetes import api, components, credentials, settings
 
 NAMES = ("kubelet", "kube-proxy")
+_PORTS = ("kubelet", "kube-proxy", "kube-proxy-metrics")
 _CONTAINER_LOGS = Path("/var/log/containers")  # fixed in the kubelet
 
 
 def claim_ports() -> None:
-    layout.claim_port("kubelet")
+    for name in _PORTS:
+        layout.claim_port(name)
 
 
 def start() -> None:
-    client = api.Client()
+    _start_kubelet()
     _start_proxy()
-    layout.write_private(settings.config("kubelet.json"), json.dumps(_kubelet(), indent=1))
-    flags = {
-        "config": settings.config("kubelet.json"),
-        "hostname-override": settings.NODE_NAME,
-        "kubeconfig": settings.config(credentials.KUBELET),
-        "node-ip": settings.NODE_IP,
-        "root-dir": settings.data("kubelet"),
-    }
-    components.start("kubelet", flags, ready=lambda: api.node_ready(client))
 
 
 def stop() -> None:
@@ -44,10 +37,24 @@ def clean() -> None:
         _remove_groups(folder)
 
 
+def _start_kubelet() -> None:
+    client = api.Client()
+    layout.write_private(settings.config("kubelet.json"), json.dumps(_kubelet(), indent=1))
+    flags = {
+        "config": settings.config("kubelet.json"),
+        "hostname-override": settings.NODE_NAME,
+        "kubeconfig": settings.config(credentials.KUBELET),
+        "node-ip": settings.NODE_IP,
+        "root-dir": settings.data("kubelet"),
+    }
+    components.start("kubelet", flags, ready=lambda: api.node_ready(client))
+
+
 def _start_proxy() -> None:
     layout.write_private(settings.config("proxy.json"), json.dumps(_proxy(), indent=1))
     flags = {"config": settings.config("proxy.json")}
-    components.start("kube-proxy", flags, ready=lambda: True)
+    health = f"http://{_loopback('kube-proxy')}/healthz"  # once all its rules are in place
+    components.start("kube-proxy", flags, ready=lambda: components.healthy(health))
 
 
 def _kubelet() -> dict[str, object]:
@@ -95,11 +102,15 @@ def _proxy() -> dict[str, object]:
         "conntrack": {"maxPerCore": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
         "hostnameOverride": settings.NODE_NAME,
         "iptables": {"localhostNodePorts": False, "minSyncPeriod": "100ms"},
-        "healthzBindAddress": "127.0.0.1:0",
-        "metricsBindAddress": "127.0.0.1:0",
+        "healthzBindAddress": _loopback("kube-proxy"),
+        "metricsBindAddress": _loopback("kube-proxy-metrics"),
         "mode": "iptables",
         "nodePortAddresses": [f"{settings.NODE_IP}/32"],
     }
+
+
+def _loopback(port_name: str) -> str:
+    return f"127.0.0.1:{layout.port(port_name)}"
 
 
 def _remove_groups(folder: Path) -> None:

@@ -18,7 +18,7 @@ from testbed.kubernetes import (
 )
 from testbed.network import unmount_below
 from testbed.part import TestbedError
-RegistryAccess = __import__("typing").Any  # TEMP
+from testbed.registry import RegistryAccess
 
 _PACKAGES = (
     "containerd",

@@ -6,7 +6,7 @@ from pathlib import Path
 from testbed import layout, network, processes
 from testbed.commands import run, succeeds
 from testbed.kubernetes import pause, settings
-RegistryAccess = __import__("typing").Any  # TEMP
+from testbed.registry import RegistryAccess
 
 NAME = "kube-containerd"
 _CNI_PLUGINS = "/usr/lib/cni"

@@ -1,0 +1,234 @@
+"""The only writer to the person or the runner: log, groups, annotations, masks, outputs, summary.
+
+`Runner` speaks the workflow commands of GitHub Actions over actions-toolkit's core; `Terminal` is
+for people. Every log line of the package comes through here, redacted, and on a runner between
+stop-commands tokens: no text, whoever wrote it, can run a workflow command.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, Protocol, TextIO
+from uuid import uuid4
+
+from modelferry.errors import FerryError
+from modelferry.redact import Redactor
+from modelferry.values import Secret
+
+# Limits of the runner (github.com/actions/runner: ExecutionContext.cs, FileCommandManager.cs).
+ANNOTATIONS_A_TYPE = 10
+MESSAGE_CHARACTERS = 4096
+SUMMARY_BYTES = 900 * 1024  # above 1 MiB the whole summary is dropped
+OUTPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+
+Level = Literal["error", "warning", "notice"]
+
+
+class Output(Protocol):
+    """What the pipeline says to the outside, whoever listens."""
+
+    def mask(self, secrets: Iterable[Secret]) -> None: ...
+
+    def group(self, title: str) -> contextlib.AbstractContextManager[None]: ...
+
+    def say(self, line: str) -> None: ...
+
+    def annotate(
+        self, level: Level, message: str, *, title: str, file: str | None, line: int | None
+    ) -> None: ...
+
+    def outputs(self, values: Mapping[str, str]) -> None: ...
+
+    def summary(self, markdown: str) -> None: ...
+
+
+class Runner:
+    def __init__(self, stream: TextIO, environ: Mapping[str, str]) -> None:
+        self._stream = stream
+        self._environ = environ
+        self._redact = Redactor()
+        self._lock = threading.RLock()
+        self._stopped_by: str | None = None  # the token that lets commands run again
+        self._said: Counter[str] = Counter()
+
+    def mask(self, secrets: Iterable[Secret]) -> None:
+        from actions_toolkit import core
+
+        with self._commands():
+            for value in self._redact.add(secrets):
+                core.set_secret(value)
+
+    @contextmanager
+    def group(self, title: str) -> Generator[None]:
+        from actions_toolkit import core
+
+        with self._commands():
+            core.start_group(_one_line(self._redact(title)))
+        try:
+            yield
+        finally:
+            with self._commands():
+                core.end_group()
+
+    def say(self, line: str) -> None:
+        with self._lock:
+            if self._stopped_by is None:
+                self._stopped_by = f"modelferry-{uuid4()}"
+                self._stream.write(f"::stop-commands::{self._stopped_by}\n")
+            for part in self._redact(line).splitlines() or [""]:
+                # the web page renders ##[…] even where the runner does not obey it
+                self._stream.write(part.replace("##[", "# #[") + "\n")
+            self._stream.flush()
+
+    def annotate(
+        self, level: Level, message: str, *, title: str, file: str | None, line: int | None
+    ) -> None:
+        from actions_toolkit import core
+
+        self._said[level] += 1
+        if self._said[level] > ANNOTATIONS_A_TYPE:
+            self.say(f"{level}: {message}")
+            return
+        where = {"file": file, "start_line": line} if file else {}
+        with self._commands():
+            write = {"error": core.error, "warning": core.warning, "notice": core.notice}[level]
+            write(
+                _cut(self._redact(message)),
+                title=self._redact(title),
+                **{name: value for name, value in where.items() if value is not None},
+            )
+
+    def outputs(self, values: Mapping[str, str]) -> None:
+        from actions_toolkit import core
+
+        path = self._environ.get("GITHUB_OUTPUT")
+        if not path:
+            return
+        Path(path).touch()
+        for name, value in values.items():
+            if not OUTPUT_NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is no output name")
+            core.set_output(name, self._redact(value))
+
+    def summary(self, markdown: str) -> None:
+        path = self._environ.get("GITHUB_STEP_SUMMARY")
+        if not path:
+            return
+        data = self._redact(markdown).encode()
+        if len(data) > SUMMARY_BYTES:
+            data = data[:SUMMARY_BYTES].decode(errors="ignore").encode()
+            data += b"\n\n_cut here: the summary was too long; the log has the rest_\n"
+        with Path(path).open("ab") as file:
+            file.write(data)
+
+    @contextmanager
+    def _commands(self) -> Generator[None]:
+        """Let commands run, and let actions-toolkit, which writes to sys.stdout, write to us."""
+        with self._lock:
+            if self._stopped_by is not None:
+                self._stream.write(f"::{self._stopped_by}::\n")
+                self._stopped_by = None
+            with contextlib.redirect_stdout(self._stream):
+                yield
+            self._stream.flush()
+
+
+class Terminal:
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._redact = Redactor()
+        self._lock = threading.RLock()
+
+    def mask(self, secrets: Iterable[Secret]) -> None:
+        self._redact.add(secrets)
+
+    @contextmanager
+    def group(self, title: str) -> Generator[None]:
+        self.say(f"── {title}")
+        yield
+
+    def say(self, line: str) -> None:
+        with self._lock:
+            self._stream.write(self._redact(line) + "\n")
+            self._stream.flush()
+
+    def annotate(
+        self, level: Level, message: str, *, title: str, file: str | None, line: int | None
+    ) -> None:
+        where = f" at {file}:{line or 1}" if file else ""
+        self.say(f"{level}: {title}{where}: {message}")
+
+    def outputs(self, values: Mapping[str, str]) -> None:
+        width = max(map(len, values), default=0)
+        for name, value in values.items():
+            if value:
+                self.say(f"{name:>{width}}  {value}")
+
+    def summary(self, markdown: str) -> None:
+        """A terminal has the log; the summary is for the job's page."""
+
+
+class LogHandler(logging.Handler):
+    """Carries the package's log lines to the one writer."""
+
+    def __init__(self, output: Output) -> None:
+        super().__init__()
+        self._output = output
+        self._started = time.monotonic()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record)
+        if record.levelno >= logging.WARNING:
+            text = f"{record.levelname.lower()}: {text}"
+        self._output.say(f"{self._clock()}  {text}")
+
+    def _clock(self) -> str:
+        minutes, seconds = divmod(time.monotonic() - self._started, 60)
+        return f"{int(minutes):02d}:{seconds:04.1f}"
+
+
+@contextmanager
+def logging_to(output: Output, *, debug: bool) -> Generator[None]:
+    log = logging.getLogger("modelferry")
+    handler = LogHandler(output)
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG if debug else logging.INFO)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+
+
+def report_error(output: Output, error: FerryError) -> None:
+    """One error annotation a run, at the first place it knows; further places as warnings."""
+    places = error.annotations
+    output.annotate(
+        "error",
+        str(error),
+        title=f"Modelferry: {type(error).__name__}",
+        file=places[0].file if places else None,
+        line=places[0].line if places else None,
+    )
+    for place in places[1:]:
+        output.annotate(
+            "warning", place.message, title=place.title, file=place.file, line=place.line
+        )
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _cut(message: str) -> str:
+    if len(message) <= MESSAGE_CHARACTERS:
+        return message
+    return message[: MESSAGE_CHARACTERS - 40] + "\n… (cut; the job summary has it all)"

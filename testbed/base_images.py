@@ -12,10 +12,10 @@ from testbed import debian_tree, engine, gotools, layout, mirror
 from testbed.commands import succeeds
 from testbed.engine import docker
 
-FLASK_IMAGE = "modelferry-testbed/python-flask:bookworm"
-RUNNER_IMAGE = "modelferry-testbed/runner:bookworm"
-_TREE_IMAGE = "modelferry-testbed/base:bookworm"
-_PYTHON_IMAGE = "python:3.12-slim-bookworm"  # the FROM of the action's own Dockerfile
+FLASK_IMAGE = "modelferry-testbed/python-flask:trixie"
+RUNNER_IMAGE = "modelferry-testbed/runner:trixie"
+_TREE_IMAGE = "modelferry-testbed/base:trixie"
+_PYTHON_IMAGE = "python:3.13-slim-trixie"  # the FROM of the action's own Dockerfile
 _DOCKERFILES = Path(__file__).parent / "images"
 
 

@@ -1,8 +1,9 @@
-"""A small Debian with Python that trusts and asks whom this machine does: the base of all images."""
+"""A small Debian with Python, trusting and asking whom this machine does: all images start here."""
 
 import configparser
 import hashlib
 import os
+import platform
 import re
 import tempfile
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from testbed import layout, packages
 from testbed.commands import run
 
-SUITE = "bookworm"
+SUITE = "trixie"  # has docker-cli and docker-buildx, which the action's image needs
 _PACKAGES = ("ca-certificates", "python3", "python3-pip", "python3-venv")
 _BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 _DEBIANS_CAS = Path("/usr/share/ca-certificates")
@@ -34,9 +35,7 @@ def ensure() -> Path:
 
 
 def _make(tar: Path, files: dict[str, str]) -> None:
-    tar.parent.mkdir(parents=True, exist_ok=True)
-    draft = tar.with_name(f".{tar.name}")
-    with tempfile.TemporaryDirectory() as settings:
+    with layout.drafted(tar) as draft, tempfile.TemporaryDirectory() as settings:
         for name, text in files.items():
             target = Path(settings) / name.lstrip("/")
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +43,7 @@ def _make(tar: Path, files: dict[str, str]) -> None:
         run(
             "mmdebstrap",
             "--variant=minbase",
-            "--format=tar",
+            "--format=tar",  # the draft's name does not say it
             f"--include={','.join(_PACKAGES)}",
             f"--customize-hook=sync-in {settings} /",
             '--customize-hook=chmod 755 "$1" && chroot "$1" update-ca-certificates',
@@ -54,7 +53,6 @@ def _make(tar: Path, files: dict[str, str]) -> None:
             draft,
             stdin=_sources(),
         )
-    draft.replace(tar)
 
 
 def _machine_settings() -> dict[str, str]:
@@ -100,12 +98,18 @@ def _apt_conf() -> str:
 
 
 def _sources() -> str:
-    """The machine's own mirrors of this suite, or Debian's where it runs another suite."""
+    """The machine's own Debian mirrors, asked for this suite; Debian's own where it names none."""
+    release = platform.freedesktop_os_release().get("VERSION_CODENAME", SUITE)
+    suites = {f"{release}{kind}": f"{SUITE}{kind}" for kind in ("", "-updates", "-security")}
     form = "$(REPO_URI) $(RELEASE) $(COMPONENT)"
     lines = run("apt-get", "indextargets", "--format", form, "Created-By: Packages").splitlines()
-    suites = (SUITE, f"{SUITE}-updates", f"{SUITE}-security")
-    found = [f"deb {line}" for line in lines if line.split()[1] in suites and line.endswith(" main")]
-    if not any(f" {SUITE} main" in line for line in found):
+    targets = [line.split() for line in lines if len(line.split()) == 3]
+    found = [
+        f"deb {uri} {suites[suite]} main"
+        for uri, suite, component in targets
+        if suite in suites and component == "main"
+    ]
+    if not any(line.endswith(f" {SUITE} main") for line in found):
         found = [
             f"deb http://deb.debian.org/debian {SUITE} main",
             f"deb http://deb.debian.org/debian-security {SUITE}-security main",

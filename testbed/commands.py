@@ -14,14 +14,19 @@ def run(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     stdin: str = "",
+    inherited: tuple[int, ...] = (),
 ) -> str:
-    """Standard output. Raises TestbedError when the command is missing or fails."""
+    """Standard output. Raises TestbedError when the command is missing or fails.
+
+    `env` is added to this process's environment; the child gets the descriptors in `inherited`.
+    """
     command = [str(part) for part in argv]
     try:
         done = subprocess.run(
             command,
             env={**os.environ, **(env or {})},
             cwd=cwd,
+            pass_fds=inherited,
             input=stdin,
             capture_output=True,
             text=True,

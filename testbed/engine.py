@@ -3,11 +3,10 @@
 import json
 import os
 import shutil
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-from testbed import layout, mirror, network, packages, processes
+from testbed import layout, mirror, network, packages, processes, web
 from testbed.commands import run, succeeds
 from testbed.part import TestbedError
 
@@ -84,19 +83,9 @@ def _theirs() -> bool:
     """Whether to use an engine that is not the testbed's."""
     named = host()
     if named is None:
-        return not is_ours() and _answers(_SOCKET)
+        return not is_ours() and web.listens(_SOCKET)
     if shutil.which("docker") and not Engine().running():
         raise TestbedError(f"The Docker engine named by the environment, {named}, does not answer.")
-    return True
-
-
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(5)
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return False
     return True
 
 

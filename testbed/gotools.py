@@ -49,7 +49,6 @@ def ensure(name: str) -> Path:
 def _build(tool: GoTool, binary: Path) -> None:
     # Inside the module's own folder, since `go install module@version` refuses replace lines.
     download = run("go", "mod", "download", "-json", f"{tool.module}@{tool.version}")
-    draft = binary.with_name(f".{binary.name}")
-    binary.parent.mkdir(parents=True, exist_ok=True)
-    run("go", "build", "-trimpath", "-o", draft, tool.package, cwd=Path(json.loads(download)["Dir"]))
-    draft.replace(binary)
+    source = Path(json.loads(download)["Dir"])
+    with layout.drafted(binary) as draft:
+        run("go", "build", "-trimpath", "-o", draft, tool.package, cwd=source)

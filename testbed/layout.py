@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import secrets
+import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -35,11 +36,45 @@ def tool_path(name: str, version: str) -> Path:
 
 
 @contextmanager
-def locked(name: str) -> Iterator[None]:
-    """One at a time, across threads and processes; the kernel frees it when a process dies."""
+def locked(name: str, on_wait: Callable[[], None] = lambda: None) -> Iterator[int]:
+    """One at a time, across threads and processes; the kernel frees it when a process dies.
+
+    `on_wait` is called when somebody else has it. Yields the lock's descriptor: a child that
+    inherits it keeps the lock for as long as it lives.
+    """
     with (_made(cache_dir() / "locks") / name).open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_wait()
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield file.fileno()
+
+
+@contextmanager
+def drafted(path: Path) -> Iterator[Path]:
+    """A name to make something under that becomes `path` once it is whole.
+
+    What killed attempts left goes first; the name is new, since such an attempt's orphan may still
+    be writing to its own.
+    """
+    _made(path.parent)
+    for old in path.parent.glob(f".{path.name}.*"):
+        remove(old)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        yield draft
+        draft.replace(path)
+    finally:
+        remove(draft)
+
+
+def remove(path: Path) -> None:
+    """A file or a folder with all it holds; nothing happens when it is gone."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def port(name: str) -> int:

@@ -1,4 +1,4 @@
-"""A plain registry that stands in for Docker Hub: engine and BuildKit find the base images there."""
+"""A plain registry in Docker Hub's place: engine and BuildKit find the base images there."""
 
 from testbed import layout, packages, processes, web
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from testbed import layout
 from testbed.commands import run
+from testbed.part import TestbedError
 
 _POLICY = Path("/usr/sbin/policy-rc.d")
 _OURS = "#!/bin/sh\n# modelferry testbed: packages must not start services\nexit 101\n"
@@ -16,19 +17,19 @@ def ensure(*names: str) -> None:
     """Install the packages that are missing. Raises TestbedError with apt's own words."""
     if not missing(names):
         return
-    with layout.locked("apt"):
-        wanted = missing(names)
-        if not wanted:
-            return
-        _apt("update")
-        _install(wanted)
+    # apt inherits the lock: should `up` be killed, the next one waits for the orphan to end.
+    with layout.locked("apt") as lock:
+        if wanted := missing(names):
+            _install(wanted, lock)
 
 
 def missing(names: Sequence[str]) -> list[str]:
     return [name for name in names if not _installed(name)]
 
 
-def _install(wanted: list[str]) -> None:
+def _install(wanted: list[str], lock: int) -> None:
+    if os.geteuid() != 0:
+        raise TestbedError(f"As root: apt-get install {' '.join(wanted)}")
     # A policy of the machine's owner stays; one of ours may be left from a killed attempt.
     ours = not _POLICY.exists() or _POLICY.read_text() == _OURS
     if ours:
@@ -36,7 +37,8 @@ def _install(wanted: list[str]) -> None:
         _POLICY.chmod(0o755)
     try:
         run("dpkg", "--configure", "-a")  # mends an attempt killed half-way
-        _apt("install", "--yes", "--no-install-recommends", *wanted)
+        _apt(lock, "update")
+        _apt(lock, "install", "--yes", "--no-install-recommends", *wanted)
     finally:
         if ours:
             _POLICY.unlink()
@@ -52,15 +54,9 @@ def _disable_services(name: str) -> None:
         run("deb-systemd-helper", "disable", unit)
 
 
-def _apt(*arguments: str) -> None:
-    run(
-        "apt-get",
-        "--quiet",
-        "-o",
-        "DPkg::Lock::Timeout=300",
-        *arguments,
-        env={"DEBIAN_FRONTEND": "noninteractive"},
-    )
+def _apt(lock: int, *arguments: str) -> None:
+    command = ["apt-get", "--quiet", "-o", "DPkg::Lock::Timeout=300", *arguments]
+    run(*command, env={"DEBIAN_FRONTEND": "noninteractive"}, inherited=(lock,))
 
 
 def _installed(name: str) -> bool:

@@ -25,3 +25,4 @@ class Part(Protocol):
 
     def env(self) -> dict[str, str]:
         """Variables for `scripts/testbed env`; known without the part running."""
+        ...

@@ -6,7 +6,7 @@ checks signature, time and scope of each.
 
 import base64
 import binascii
-import datetime
+import datetime as dt
 import json
 import re
 import sys
@@ -209,15 +209,15 @@ def make_key(key_file: Path, certificate_file: Path) -> None:
         return
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, ISSUER)])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=3650))
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=3650))
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
@@ -237,9 +237,7 @@ def serve(settings: Settings) -> None:
     certificate = x509.load_pem_x509_certificate(Path(settings.certificate).read_bytes())
     der = certificate.public_bytes(serialization.Encoding.DER)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
-    Handler.tokens = Tokens(
-        settings=settings, key=key, certificate=base64.b64encode(der).decode()
-    )
+    Handler.tokens = Tokens(settings=settings, key=key, certificate=base64.b64encode(der).decode())
     ThreadingHTTPServer(("127.0.0.1", settings.port), Handler).serve_forever()
 
 

@@ -1,7 +1,9 @@
-"""Whether a server on loopback answers."""
+"""Whether a server on this machine answers."""
 
+import socket
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 # Loopback is never reached through a proxy, whatever the environment says.
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -16,4 +18,15 @@ def answers(url: str) -> bool:
         return True
     except OSError:
         return False
+    return True
+
+
+def listens(path: Path) -> bool:
+    """Whether somebody accepts connections on a Unix socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(5)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
     return True

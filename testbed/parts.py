@@ -1,0 +1,54 @@
+"""All parts of the local cloud, each after those it needs."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from testbed import registry
+from testbed.act import Act
+from testbed.base_images import BaseImages
+from testbed.blob import Blob
+from testbed.buildkit import BuildKit
+from testbed.buildx import Buildx
+from testbed.engine import Engine
+from testbed.kubernetes import Kubernetes
+from testbed.mirror import Mirror
+from testbed.part import Part, TestbedError
+from testbed.registry import Registry
+from testbed.s3 import S3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    name: str
+    make: Callable[[], Part]
+    needs: tuple[str, ...] = ()  # running before this part's `start`; `prepare` never waits
+
+
+PARTS = (
+    Entry(name="mirror", make=Mirror),
+    Entry(name="registry", make=Registry),
+    Entry(name="blob", make=Blob),
+    Entry(name="s3", make=S3),
+    Entry(name="engine", make=Engine, needs=("mirror",)),
+    Entry(name="buildx", make=Buildx, needs=("engine",)),
+    Entry(name="base-images", make=BaseImages, needs=("engine", "mirror")),
+    Entry(name="buildkit", make=BuildKit, needs=("mirror", "registry")),
+    Entry(name="kubernetes", make=lambda: Kubernetes(registry.access()), needs=("registry",)),
+    Entry(name="act", make=Act, needs=("engine",)),
+    # Here come: a newer engine with both image stores, a proxy in a network of its own, Entra,
+    # Azure Resource Manager and GitHub's OIDC issuer, and toxiproxy for faults.
+)
+
+
+def chosen(names: Iterable[str]) -> tuple[Entry, ...]:
+    """The named parts and what they need, in order; all when nothing is named."""
+    by_name = {entry.name: entry for entry in PARTS}
+    wanted: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in by_name:
+            raise TestbedError(f"No part is called {name!r}; there are: {', '.join(by_name)}.")
+        wanted.add(name)
+        waiting += by_name[name].needs
+    return tuple(entry for entry in PARTS if not wanted or entry.name in wanted)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,11 +32,11 @@ class Job:
 
 
 @pytest.fixture
-def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Job]:
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
     job = Job(tmp_path)
     for name, value in job.environ.items():
         monkeypatch.setenv(name, value)
-    yield job
+    return job
 
 
 def test_a_secret_is_masked_and_never_written_after(job: Job) -> None:

@@ -4,28 +4,20 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from testbed import debian_tree, engine, gotools, layout, mirror
+from testbed import debian_tree, engine, layout, mirror
 from testbed.commands import succeeds
 from testbed.engine import docker
 
 FLASK_IMAGE = "modelferry-testbed/python-flask:trixie"
 RUNNER_IMAGE = "modelferry-testbed/runner:trixie"
 _TREE_IMAGE = "modelferry-testbed/base:trixie"
-_PYTHON_IMAGE = "python:3.13-slim-trixie"  # the FROM of the action's own Dockerfile
-_DOCKERFILES = Path(__file__).parent / "images"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BaseImage:
-    """How an image is made, and a text that changes when the result would."""
-
-    name: str
-    recipe: str
-    make: Callable[[], object]
+_DOCKERFILES = {
+    FLASK_IMAGE: "flask.Dockerfile",
+    RUNNER_IMAGE: "runner.Dockerfile",
+    "python:3.13-slim-trixie": "python.Dockerfile",  # the FROM of the action's own Dockerfile
+}
 
 
 class BaseImages:
@@ -33,11 +25,11 @@ class BaseImages:
 
     def prepare(self) -> None:
         debian_tree.ensure()
-        gotools.ensure("buildx")
 
     def start(self) -> None:
-        for image in _images():
-            _provide(image)
+        tree = debian_tree.ensure()
+        for name in (_TREE_IMAGE, *_DOCKERFILES):
+            _provide(name, tree)
 
     def stop(self) -> None:
         """An engine of ours keeps its images; somebody else's is left without them."""
@@ -47,69 +39,59 @@ class BaseImages:
                     docker("rmi", "--force", name)
 
     def running(self) -> bool:
-        provided = _records("provided")
-        return all(_id_of(image.name) == provided.get(image.name) for image in _images())
+        return all(_id_of(name) for name in (_TREE_IMAGE, *_DOCKERFILES))
 
     def env(self) -> dict[str, str]:
         return {"TESTBED_BASE_IMAGE": FLASK_IMAGE}
 
 
-def _images() -> tuple[BaseImage, ...]:
-    tree = debian_tree.ensure()
-    buildx = gotools.path("buildx")
-    return (
-        BaseImage(name=_TREE_IMAGE, recipe=tree.stem, make=lambda: _import(tree)),
-        _derived(FLASK_IMAGE, "flask", tree.stem),
-        _derived(_PYTHON_IMAGE, "python", tree.stem),
-        _derived(RUNNER_IMAGE, "runner", tree.stem + buildx.parent.name, buildx),
-    )
-
-
-def _derived(name: str, dockerfile: str, inputs: str, *files: Path) -> BaseImage:
-    file = _DOCKERFILES / f"{dockerfile}.Dockerfile"
-    return BaseImage(
-        name=name,
-        recipe=hashlib.sha256((inputs + file.read_text()).encode()).hexdigest()[:12],
-        make=lambda: _build(name, file, files),
-    )
-
-
-def _provide(image: BaseImage) -> None:
-    """See that the engine has the image: as it is, from the mirror, or made anew."""
-    present = _id_of(image.name)
-    if not engine.is_ours() and present and present != _records("provided").get(image.name):
-        return  # somebody's own image under that name
-    mirrored = _records("mirrored").get(image.name) == image.recipe
-    if mirrored and present and present == _records("provided").get(image.name):
+def _provide(name: str, tree: Path) -> None:
+    """See that engine and mirror have the image: as it is, from the mirror, or made anew."""
+    present = _id_of(name)
+    ours = present is not None and present == _records("provided").get(name)
+    if present and not ours and not engine.is_ours():
+        _mirror(name, present)  # somebody's own image under that name: it stays
+        return
+    recipe = _recipe(name, tree)
+    mirrored = _records("mirrored").get(name) == recipe
+    if mirrored and ours:
         return
     if mirrored:
-        _pull_from_mirror(image.name)
+        _pull_from_mirror(name)
     else:
-        image.make()
-        _push_to_mirror(image.name)
-        _record("mirrored", image.name, image.recipe)
-    _record("provided", image.name, _id_of(image.name) or "")
+        _make(name, tree)
+        _mirror(name, recipe)
+    _record("provided", name, _id_of(name) or "")
 
 
-def _import(tree: Path) -> None:
-    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    docker("import", "--change", f"ENV PATH={path}", "--change", 'CMD ["bash"]', tree, _TREE_IMAGE)
+def _recipe(name: str, tree: Path) -> str:
+    """Changes when the image made anew would be another."""
+    dockerfile = _dockerfile(name).read_text() if name in _DOCKERFILES else ""
+    return hashlib.sha256((tree.stem + dockerfile).encode()).hexdigest()[:12]
 
 
-def _build(name: str, dockerfile: Path, files: tuple[Path, ...]) -> None:
+def _make(name: str, tree: Path) -> None:
+    if name == _TREE_IMAGE:
+        path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        docker("import", "--change", f"ENV PATH={path}", "--change", 'CMD ["bash"]', tree, name)
+        return
     with tempfile.TemporaryDirectory() as context:
-        shutil.copy(dockerfile, Path(context) / "Dockerfile")
-        for file in files:
-            shutil.copy(file, context)
+        shutil.copy(_dockerfile(name), Path(context) / "Dockerfile")
         # The classic builder is in every engine and needs no plugin yet.
         docker("build", "--tag", name, context, env={"DOCKER_BUILDKIT": "0"})
 
 
-def _push_to_mirror(name: str) -> None:
-    mirrored = _mirror_name(name)
-    docker("tag", name, mirrored)
-    docker("push", "--quiet", mirrored)
-    docker("rmi", mirrored)
+def _dockerfile(name: str) -> Path:
+    return Path(__file__).parent / "images" / _DOCKERFILES[name]
+
+
+def _mirror(name: str, recipe: str) -> None:
+    if _records("mirrored").get(name) != recipe:
+        mirrored = _mirror_name(name)
+        docker("tag", name, mirrored)
+        docker("push", "--quiet", mirrored)
+        docker("rmi", mirrored)
+        _record("mirrored", name, recipe)
 
 
 def _pull_from_mirror(name: str) -> None:

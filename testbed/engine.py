@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,12 +20,10 @@ class Engine:
     name = "engine"
 
     def prepare(self) -> None:
-        if _theirs():
-            return
-        if not shutil.which("dockerd"):
-            packages.ensure("docker.io", "iptables")
         if not shutil.which("docker"):
-            packages.ensure("docker-cli")  # Debian 13 and newer have the client apart
+            packages.ensure(_client_package())
+        if not _theirs() and not shutil.which("dockerd"):
+            packages.ensure("docker.io", "iptables")
 
     def start(self) -> None:
         if _theirs() or (processes.alive(_DAEMON) and self.running()):
@@ -84,9 +83,15 @@ def _theirs() -> bool:
     named = host()
     if named is None:
         return not is_ours() and web.listens(_SOCKET)
-    if shutil.which("docker") and not Engine().running():
+    if not Engine().running():
         raise TestbedError(f"The Docker engine named by the environment, {named}, does not answer.")
     return True
+
+
+def _client_package() -> str:
+    """Debian has had the client apart since 13."""
+    release = platform.freedesktop_os_release().get("VERSION_ID", "")
+    return "docker.io" if release == "12" else "docker-cli"
 
 
 def _settings() -> dict[str, object]:

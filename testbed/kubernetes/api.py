@@ -9,7 +9,9 @@ from typing import Any
 from testbed.kubernetes import settings
 
 _TIMEOUT_S = 5
-_PATCH = "application/merge-patch+json"
+_MERGE = "application/merge-patch+json"
+_APPLY = "application/apply-patch+yaml"
+_FIELD_MANAGER = "fieldManager=modelferry-testbed&force=true"
 
 
 class Client:
@@ -24,7 +26,12 @@ class Client:
         return json.loads(self._request("GET", path))
 
     def patch(self, path: str, body: dict[str, Any]) -> None:
-        self._request("PATCH", path, json.dumps(body).encode(), {"Content-Type": _PATCH})
+        self._request("PATCH", path, json.dumps(body).encode(), {"Content-Type": _MERGE})
+
+    def apply(self, path: str, body: dict[str, Any]) -> None:
+        """Create the object at `path`, or make it so."""
+        headers = {"Content-Type": _APPLY}
+        self._request("PATCH", f"{path}?{_FIELD_MANAGER}", json.dumps(body).encode(), headers)
 
     def answers(self, path: str) -> bool:
         """Whether the path is there and served, for waiting."""

@@ -5,17 +5,18 @@ import shutil
 from testbed import layout, packages, processes
 from testbed.kubernetes import (
     api,
-    build,
     containerd,
     control_plane,
     credentials,
     load_balancer,
+    name_server,
     named,
     network,
     node,
     pause,
     settings,
 )
+from testbed.kubernetes.components import KUBE
 from testbed.network import unmount_below
 from testbed.part import TestbedError
 from testbed.registry import RegistryAccess
@@ -28,7 +29,14 @@ _PACKAGES = (
     "iptables",
     "runc",
 )
-_DAEMONS = (containerd.NAME, *control_plane.NAMES, *node.NAMES, load_balancer.NAME)
+_PROGRAMS = (KUBE, name_server.PROGRAM, pause.PROGRAM)
+_DAEMONS = (
+    containerd.NAME,
+    *control_plane.NAMES,
+    *node.NAMES,
+    name_server.NAME,
+    load_balancer.NAME,
+)
 
 
 class Kubernetes:
@@ -41,8 +49,8 @@ class Kubernetes:
         if named.kubeconfig():
             return
         packages.ensure(*_PACKAGES)
-        build.build()
-        pause.build()
+        for program in _PROGRAMS:
+            program.build()
 
     def start(self) -> None:
         if theirs := named.kubeconfig():
@@ -65,12 +73,13 @@ class Kubernetes:
 
 
 def _start(registry: RegistryAccess) -> None:
-    control_plane.claim_ports()
-    node.claim_ports()
+    for module in (control_plane, name_server, node):
+        module.claim_ports()
     credentials.write()
     network.up()
     containerd.start(registry)
     control_plane.start()
+    name_server.start()
     load_balancer.start()
     node.start()
     for name in _DAEMONS:
@@ -81,6 +90,7 @@ def _start(registry: RegistryAccess) -> None:
 def _clear() -> None:
     """Pods go while their runtime still knows them, their mounts and rules after them."""
     load_balancer.stop()
+    name_server.stop()
     node.stop()
     control_plane.stop()
     containerd.stop()

@@ -1,10 +1,16 @@
-"""How the components of the kube binary are started and asked for their health."""
+"""The binary with all of Kubernetes, and how its components are started and asked for health."""
 
 import urllib.request
 from collections.abc import Callable, Mapping
 
 from testbed import processes
-from testbed.kubernetes import settings
+from testbed.kubernetes.programs import Program
+
+VERSION = "v1.36.3"  # as in kube/go.mod
+_MAJOR, _MINOR, _ = VERSION.removeprefix("v").split(".")
+_REPORTED = {"gitVersion": VERSION, "gitMajor": _MAJOR, "gitMinor": _MINOR}
+_VARIABLES = (f"-X k8s.io/component-base/version.{name}={v}" for name, v in _REPORTED.items())
+KUBE = Program(name="kube", linker_flags=" ".join(("-s -w", *_VARIABLES)))
 
 _START_TIMEOUT_S = 60
 _ANSWER_TIMEOUT_S = 5
@@ -13,7 +19,7 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 def start(name: str, flags: Mapping[str, object], *, ready: Callable[[], bool]) -> None:
     arguments = [f"--{flag}={value}" for flag, value in flags.items()]
-    command = [settings.kube(), name, *arguments]
+    command = [KUBE.path(), name, *arguments]
     processes.start(name, command, ready=ready, timeout_s=_START_TIMEOUT_S)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from testbed import layout, network, processes
 from testbed.commands import run, succeeds
 from testbed.kubernetes import pause, settings
+from testbed.kubernetes.components import KUBE
 from testbed.registry import RegistryAccess
 
 NAME = "kube-containerd"
@@ -17,16 +18,16 @@ def start(registry: RegistryAccess) -> None:
     _write_network()
     layout.write_private(settings.config("containerd.toml"), _configuration(registry))
     _run_daemon()
-    run(*_ctr("images", "import", pause.archive()))
+    run(*_ctr("images", "import", pause.write_archive()))
 
 
 def stop() -> None:
     """Removes the pods with their network namespaces first: they outlive containerd."""
     if not settings.data("containerd").exists():
         return
-    if settings.config("containerd.toml").exists() and settings.kube().exists():
+    if settings.config("containerd.toml").exists() and KUBE.path().exists():
         _run_daemon()  # also after a crash: only containerd knows what it left behind
-        run(settings.kube(), "remove-pods", f"unix://{settings.CONTAINERD_SOCKET}")
+        run(KUBE.path(), "remove-pods", f"unix://{settings.CONTAINERD_SOCKET}")
     processes.stop(NAME)
 
 

@@ -57,7 +57,7 @@ def start_api_server() -> None:
         "kubelet-client-key": settings.config("api-to-kubelet.key"),
         "kubelet-preferred-address-types": "InternalIP",
         "secure-port": layout.port("kube-apiserver"),
-        "service-account-issuer": "https://kubernetes.default.svc.cluster.local",
+        "service-account-issuer": f"https://kubernetes.default.svc.{settings.DOMAIN}",
         "service-account-key-file": settings.config("service-accounts.pub"),
         "service-account-signing-key-file": settings.config("service-accounts.key"),
         "service-cluster-ip-range": settings.SERVICES,

@@ -25,7 +25,7 @@ _API_HOSTS = (
     "kubernetes",
     "kubernetes.default",
     "kubernetes.default.svc",
-    "kubernetes.default.svc.cluster.local",
+    f"kubernetes.default.svc.{settings.DOMAIN}",
     "127.0.0.1",
     str(settings.NODE_IP),
     str(settings.API_SERVICE_IP),

@@ -70,6 +70,8 @@ def _kubelet() -> dict[str, object]:
         },
         "authorization": {"mode": "Webhook"},
         "cgroupDriver": "cgroupfs",
+        "clusterDNS": [str(settings.DNS_SERVICE_IP)],
+        "clusterDomain": settings.DOMAIN,
         "containerRuntimeEndpoint": f"unix://{settings.CONTAINERD_SOCKET}",
         "eventRecordQPS": 0,
         "evictionHard": {

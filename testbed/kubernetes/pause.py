@@ -6,31 +6,19 @@ import json
 import tarfile
 from pathlib import Path
 
-from testbed import layout
 from testbed.commands import run
+from testbed.kubernetes import settings
+from testbed.kubernetes.programs import Program
 
 IMAGE = "modelferry.test/pause:1"
-_SOURCE = Path(__file__).with_name("pause")
+PROGRAM = Program(name="pause")
 _OCI = "application/vnd.oci.image"
 
 
-def archive() -> Path:
-    return layout.tool_path("pause.tar", "1")
-
-
-def build() -> None:
-    if archive().exists():
-        return
-    archive().parent.mkdir(parents=True, exist_ok=True)
-    binary = archive().with_name("pause")
-    with layout.locked("go"):
-        run(
-            "go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, ".",
-            cwd=_SOURCE, env={"CGO_ENABLED": "0"},
-        )  # fmt: skip
-    draft = archive().with_name(".pause.tar")
-    draft.write_bytes(_image(binary.read_bytes()))
-    draft.replace(archive())
+def write_archive() -> Path:
+    path = settings.config("pause.tar")
+    path.write_bytes(_image(PROGRAM.path().read_bytes()))
+    return path
 
 
 def _image(binary: bytes) -> bytes:

@@ -1,14 +1,10 @@
 """Names, addresses and folders of the cluster; every other file here takes them from this one."""
 
-import hashlib
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from testbed import layout
 
-VERSION = "v1.36.3"
-KUBE_SOURCE = Path(__file__).with_name("kube")
-_KUBE_FILES = ("go.mod", "main.go", "remove_pods.go")
 NODE_NAME = "testbed-node"
 
 # The kubelet refuses a loopback address, so the node has one of its own on an empty bridge.
@@ -17,17 +13,13 @@ NODE_IP = IPv4Address("10.200.0.1")
 LOAD_BALANCERS = IPv4Network("10.200.1.0/24")
 SERVICES = IPv4Network("10.96.0.0/16")
 API_SERVICE_IP = SERVICES[1]  # where pods find the API server
+DNS_SERVICE_IP = SERVICES[10]  # where pods find the name server
+DOMAIN = "cluster.local"
 PODS = IPv4Network("10.244.0.0/16")
 
 # Unix socket names have room for 107 bytes, and /run is empty after a reboot like all in it.
 RUN = Path("/run/modelferry")
 CONTAINERD_SOCKET = RUN / "containerd.sock"
-
-
-def kube() -> Path:
-    """The binary that holds all components; another one when its source here changes."""
-    source = b"".join(KUBE_SOURCE.joinpath(name).read_bytes() for name in _KUBE_FILES)
-    return layout.tool_path("kube", f"{VERSION}-{hashlib.sha256(source).hexdigest()[:8]}")
 
 
 def config(name: str) -> Path:

@@ -8,7 +8,8 @@ ResolvedModel → Model ┐
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
@@ -97,6 +98,7 @@ class Layer:
     descriptor: Descriptor
     diff_id: Digest
     origin: Literal["app", "model"]
+    read: Callable[[int, int], bytes] = field(repr=False, compare=False)  # start, stop
 
 
 class Verdict(StrEnum):

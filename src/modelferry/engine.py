@@ -1,0 +1,132 @@
+"""The Docker engine that images are loaded into and tested on: how to reach it, what it is."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from modelferry.errors import BuildError
+
+if TYPE_CHECKING:
+    import docker
+    from requests import Response
+
+log = logging.getLogger("modelferry.engine")
+
+_ANSWER_S = 60.0
+_DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineFacts:
+    version: str
+    store: Literal["classic", "containerd"]  # decides what an image ID is the digest of
+    driver: str
+    platform: str  # os/arch, as OCI writes it
+    data_root: Path
+    free_bytes: int | None  # below data_root; None where we cannot see it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    address: str
+    client: docker.DockerClient
+    facts: EngineFacts
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: dict[str, str] | None = None,
+        data: Any = None,  # noqa: ANN401 - bytes or an iterator, as requests takes it
+        stream: bool = False,
+        answer_s: float | None = _ANSWER_S,
+    ) -> Response:
+        """An API call that the SDK has no method for, or not with streams and our time limit."""
+        api = self.client.api
+        return api.request(
+            method,
+            f"{api.base_url}/v{api.api_version}{path}",
+            params=params,
+            data=data,
+            headers={"Accept-Encoding": "identity"},  # archives are read as they come
+            stream=stream,
+            timeout=(_ANSWER_S, answer_s),
+        )
+
+    def check(self, response: Response, doing: str) -> None:
+        if response.status_code < 400:
+            return
+        raise BuildError(
+            f"Docker could not {doing}: HTTP {response.status_code}", seen=_message(response)
+        )
+
+
+def connect() -> Engine:
+    """DOCKER_HOST, else the Docker client's current context, else the usual socket."""
+    import docker
+    from docker.errors import DockerException
+
+    address, tls = _address()
+    try:
+        client = docker.DockerClient(
+            base_url=address, tls=tls, version="auto", timeout=int(_ANSWER_S)
+        )
+        info = client.info()
+    except DockerException as error:
+        raise BuildError(
+            f"Docker does not answer at {address}", seen=str(error), do=_advice(error)
+        ) from error
+    return Engine(address=address, client=client, facts=read_facts(info))
+
+
+def read_facts(info: dict[str, Any]) -> EngineFacts:
+    """From the answer of GET /info."""
+    details = {tuple(pair) for pair in info.get("DriverStatus") or ()}
+    on_containerd = ("driver-type", "io.containerd.snapshotter.v1") in details
+    data_root = Path(info["DockerRootDir"])
+    return EngineFacts(
+        version=info["ServerVersion"],
+        store="containerd" if on_containerd else "classic",
+        driver=info["Driver"],
+        platform=f"{info['OSType']}/{_ARCHITECTURES.get(info['Architecture'], info['Architecture'])}",
+        data_root=data_root,
+        free_bytes=shutil.disk_usage(data_root).free if data_root.is_dir() else None,
+    )
+
+
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7", "i686": "386"}
+
+
+def _address() -> tuple[str, Any]:
+    from docker.context import ContextAPI
+    from docker.utils import kwargs_from_env
+
+    if os.environ.get("DOCKER_HOST"):
+        named = kwargs_from_env()
+        return named["base_url"], named.get("tls", False)
+    context = ContextAPI.get_current_context()
+    if context is None or not context.Host:
+        return _DEFAULT_ADDRESS, False
+    return context.Host, context.TLSConfig or False
+
+
+def _advice(error: Exception) -> str:
+    if "PermissionError" in str(error) or "Permission denied" in str(error):
+        return "Let this user use the socket (group `docker`), or run as root."
+    return (
+        "Start Docker, or set DOCKER_HOST to where it listens. "
+        "In a container, mount the socket: -v /var/run/docker.sock:/var/run/docker.sock."
+    )
+
+
+def _message(response: Response) -> str:
+    try:
+        return str(response.json()["message"])
+    except (ValueError, KeyError, TypeError):
+        return response.text[:500]

@@ -117,9 +117,7 @@ class ImageRef:
 
 
 def parse_duration(text: str) -> float:
-    """Seconds from `90s`, `10m`, `1h30m`, or a bare number of seconds; raises ValueError."""
-    if re.fullmatch(r"\d+(\.\d+)?", text):
-        return float(text)
+    """Seconds from `90s`, `10m`, `1h30m`; raises ValueError. A bare number has no unit to guess."""
     if not re.fullmatch(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h))+", text):
         raise ValueError(f"{text!r} is no duration")
     return sum(

@@ -1,4 +1,4 @@
-"""Inputs → Plan: what this run will do, decided in pure code before anything is fetched."""
+"""What a run will do: one slice a stage."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Stage(StrEnum):
 class RunContext:
     """Where and for whom this run happens: GITHUB_* on a runner, git and defaults elsewhere."""
 
-    workspace: Path  # relative paths in inputs are relative to it
-    temp: Path  # private to this run, removed at the end
+    workspace: Path  # absolute; relative paths in inputs are relative to it
+    temp: Path  # private to this run, removed at the end; named here, made by the pipeline
     run_id: str  # GITHUB_RUN_ID, or one made for this run
     run_attempt: int
     repository: str | None  # owner/name
     commit: str | None
-    branch: str | None
+    branch: str | None  # a pull request's own branch; the tag's name where a tag started the run
     server_url: str | None
 
 
@@ -62,6 +62,7 @@ class DeployPlan:
     cluster: ClusterAccess
     spec: DeploySpec
     image: ImageRef | None  # the `image` input, for a job that only deploys
+    tags: tuple[str, ...]  # of that image, as far as they are known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

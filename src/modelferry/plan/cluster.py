@@ -1,0 +1,85 @@
+"""The `cluster` group of inputs → ClusterAccess and DeploySpec."""
+
+from __future__ import annotations
+
+import re
+
+from modelferry.apptest.spec import AppTests
+from modelferry.inputs import ClusterInputs
+from modelferry.plan.parsing import (
+    Faults,
+    boolean,
+    dns_label,
+    dns_name,
+    duration,
+    each,
+    numbered,
+    one_line,
+    one_of,
+    pairs,
+)
+from modelferry.rollout.spec import ClusterAccess, DeploySpec, ImageRule
+from modelferry.values import ImageRef
+
+BUILT_IN_VARIABLES = ("IMAGE", "IMAGE_DIGEST", "ACR_DNS", "Build.BuildId", "MODEL_VERSION")
+
+
+def plan_cluster(inputs: ClusterInputs, faults: Faults) -> ClusterAccess:
+    return ClusterAccess(
+        kubeconfig=inputs.kubeconfig or None,
+        context=faults.read("kube-context", inputs.kube_context, one_line, "") or None,
+    )
+
+
+def plan_deploy(
+    inputs: ClusterInputs, tests: AppTests, built: ImageRef | None, faults: Faults
+) -> DeploySpec:
+    """`built` is the name of the image that is deployed, as far as it is known."""
+    default_release = release_name(built.repository) if built else ""
+    deploy_by = faults.read("deploy-by", inputs.deploy_by, one_of(("digest", "tag")), "digest")
+    return DeploySpec(
+        manifests=each("manifests", inputs.manifests, one_line, faults),
+        namespace=faults.read("namespace", inputs.namespace, dns_label, "") or None,
+        release=faults.read("release", inputs.release, dns_label, default_release),
+        images=_images(inputs.images, built, faults),
+        variables=_variables(inputs.variables, faults),
+        deploy_by="tag" if deploy_by == "tag" else "digest",
+        timeout_s=faults.read("timeout", inputs.timeout, duration, 600.0),
+        image_pull_secrets=each("imagepullsecrets", inputs.imagepullsecrets, dns_name, faults),
+        force=faults.read("force", inputs.force, boolean, False),
+        checks=tests.checks,
+        port=tests.port,
+        start_timeout_s=tests.start_timeout_s,
+    )
+
+
+def release_name(repository: str) -> str:
+    """The last segment as a Kubernetes label; empty when nothing of it can stay."""
+    name = re.sub(r"[^a-z0-9-]", "-", repository.rpartition("/")[2])
+    return name[:63].strip("-")
+
+
+def _images(text: str, built: ImageRef | None, faults: Faults) -> tuple[ImageRule, ...]:
+    rules: list[ImageRule] = []
+    for number, line in numbered(text):
+        container, equals, reference = (part.strip() for part in line.partition("="))
+        name = f"images line {number}"
+        if not equals or not reference:
+            faults.add(name, line, "must be CONTAINER=IMAGE")
+            continue
+        if any(rule.container == container for rule in rules):
+            faults.add(name, line, f"names container {container} again")
+        faults.read(name, container, dns_label, "")
+        image = faults.read(name, reference, ImageRef.parse, None)
+        unpinned = image is not None and not image.tag and not image.digest
+        is_built = unpinned and built is not None and image is not None and image.name == built.name
+        rules.append(ImageRule(container=container, image=None if is_built else image))
+    return tuple(rules)
+
+
+def _variables(text: str, faults: Faults) -> tuple[tuple[str, str], ...]:
+    found = pairs("variables", text, faults, key=r"[A-Za-z_][A-Za-z0-9_.]*", shown=False)
+    for name, _ in found:
+        if name in BUILT_IN_VARIABLES:
+            faults.add("variables", None, f"{name} is set by Modelferry: choose another name")
+    return found

@@ -1,0 +1,59 @@
+"""Where and for whom this run happens: GITHUB_* on a runner, git and made-up values elsewhere."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from modelferry.plan.spec import RunContext
+
+
+def run_context(environ: Mapping[str, str]) -> RunContext:
+    """Asks git where there is no runner; makes no folder (`temp` is the pipeline's to make)."""
+    workspace = Path(environ.get("GITHUB_WORKSPACE") or Path.cwd()).absolute()
+    run_id = environ.get("GITHUB_RUN_ID") or f"{datetime.now(UTC):%Y%m%d%H%M%S}"
+    temp = Path(environ.get("RUNNER_TEMP") or tempfile.gettempdir())
+    on_runner = bool(environ.get("GITHUB_SHA"))
+    commit, branch = (
+        (environ["GITHUB_SHA"], environ.get("GITHUB_HEAD_REF") or environ.get("GITHUB_REF_NAME"))
+        if on_runner
+        else git_head(workspace)
+    )
+    return RunContext(
+        workspace=workspace,
+        temp=temp / f"modelferry-{run_id}-{secrets.token_hex(4)}",
+        run_id=run_id,
+        run_attempt=_attempt(environ.get("GITHUB_RUN_ATTEMPT", "")),
+        repository=environ.get("GITHUB_REPOSITORY") or None,
+        commit=commit,
+        branch=branch or None,
+        server_url=environ.get("GITHUB_SERVER_URL") or None,
+    )
+
+
+def git_head(folder: Path) -> tuple[str | None, str | None]:
+    """Commit and branch; None for what there is not: no git, no checkout, a detached head."""
+    return _git(folder, "rev-parse", "HEAD"), _git(folder, "symbolic-ref", "--short", "HEAD")
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *words],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None
+
+
+def _attempt(text: str) -> int:
+    return int(text) if re.fullmatch(r"[0-9]+", text) else 1

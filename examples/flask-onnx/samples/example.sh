@@ -1,0 +1,5 @@
+#!/bin/sh
+set -eu
+for name in *.txt; do
+  echo "$name"
+done

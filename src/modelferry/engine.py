@@ -43,7 +43,7 @@ class Engine:
         path: str,
         *,
         params: dict[str, str] | None = None,
-        data: Any = None,  # noqa: ANN401 - bytes or an iterator, as requests takes it
+        data: Any = None,  # bytes, or an iterator of them
         stream: bool = False,
         answer_s: float | None = _ANSWER_S,
     ) -> Response:
@@ -90,11 +90,12 @@ def read_facts(info: dict[str, Any]) -> EngineFacts:
     details = {tuple(pair) for pair in info.get("DriverStatus") or ()}
     on_containerd = ("driver-type", "io.containerd.snapshotter.v1") in details
     data_root = Path(info["DockerRootDir"])
+    machine = info["Architecture"]
     return EngineFacts(
         version=info["ServerVersion"],
         store="containerd" if on_containerd else "classic",
         driver=info["Driver"],
-        platform=f"{info['OSType']}/{_ARCHITECTURES.get(info['Architecture'], info['Architecture'])}",
+        platform=f"{info['OSType']}/{_ARCHITECTURES.get(machine, machine)}",
         data_root=data_root,
         free_bytes=shutil.disk_usage(data_root).free if data_root.is_dir() else None,
     )
@@ -109,7 +110,7 @@ def _address() -> tuple[str, Any]:
 
     if os.environ.get("DOCKER_HOST"):
         named = kwargs_from_env()
-        return named["base_url"], named.get("tls", False)
+        return named.get("base_url", _DEFAULT_ADDRESS), named.get("tls", False)
     context = ContextAPI.get_current_context()
     if context is None or not context.Host:
         return _DEFAULT_ADDRESS, False

@@ -1,0 +1,167 @@
+"""The user's Dockerfile → an image in the engine, by BuildKit through `docker buildx`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from modelferry import process
+from modelferry.artifacts import App
+from modelferry.engine import Engine
+from modelferry.errors import Annotation, BuildError
+from modelferry.image.build_failure import BuildFailure, explain
+from modelferry.image.spec import BuildSpec
+
+log = logging.getLogger("modelferry.build")
+
+_PROBE_S = 60.0
+_SHOWN_LINES = 20
+_SECRET_ENV = "MODELFERRY_BUILD_SECRET_{}"  # noqa: S105 - a name, not a secret
+
+
+def build_app(
+    spec: BuildSpec, *, engine: Engine, run_label: str, temp: Path, workspace: Path
+) -> App:
+    """The image gets no tag; the engine keeps it by its ID. `temp` is a folder of this build."""
+    buildx = find_buildx()
+    metadata = temp / "build.json"
+    with _builder(buildx, spec.builder, run_label, temp / "buildx") as (env, builder):
+        argv = [*buildx, "build", *builder, *build_flags(spec, metadata), str(spec.context)]
+        done = process.run(argv, env={**env, **secret_env(spec)}, on_line=log.info)
+    if done.status != 0:
+        raise _failure(spec, done, workspace)
+    return App(image_id=_built_image(engine, json.loads(metadata.read_bytes())))
+
+
+def find_buildx() -> tuple[str, ...]:
+    for argv in (("docker", "buildx"), ("docker-buildx",), ("buildx",)):
+        if shutil.which(argv[0]) is None:
+            continue
+        if process.run([*argv, "version"], timeout_s=_PROBE_S, on_line=log.debug).status == 0:
+            return argv
+    raise BuildError(
+        "docker buildx is not on this machine",
+        do="Install Docker's buildx plugin (package docker-buildx or docker-buildx-plugin, or the "
+        "action docker/setup-buildx-action).",
+    )
+
+
+def build_flags(spec: BuildSpec, metadata: Path) -> list[str]:
+    flags = ["--progress", "plain", "--load", "--provenance=false", "--file", str(spec.file)]
+    flags += ["--metadata-file", str(metadata)]
+    flags += ["--target", spec.target] if spec.target else []
+    flags += ["--platform", spec.platform] if spec.platform else []
+    flags += ["--pull"] if spec.pull else []
+    flags += ["--no-cache"] if spec.no_cache else []
+    for name, value in spec.build_args:
+        flags += ["--build-arg", f"{name}={value}"]
+    for number, (name, _) in enumerate(spec.build_secrets):
+        flags += ["--secret", _csv(f"id={name}", f"env={_SECRET_ENV.format(number)}")]
+    for name, value in spec.build_contexts:
+        flags += ["--build-context", f"{name}={value}"]
+    for name, value in spec.labels:
+        flags += ["--label", f"{name}={value}"]
+    for value in spec.cache_from:
+        flags += ["--cache-from", value]
+    for value in spec.cache_to:
+        flags += ["--cache-to", value]
+    return flags
+
+
+def secret_env(spec: BuildSpec) -> dict[str, str]:
+    return {
+        _SECRET_ENV.format(number): value.reveal()
+        for number, (_, value) in enumerate(spec.build_secrets)
+    }
+
+
+def child_env(environ: Mapping[str, str], config: Path) -> dict[str, str]:
+    """Ours without our inputs. A configuration of our own keeps whatever builder the user last
+    chose out of it."""
+    kept = {name: value for name, value in environ.items() if not name.startswith("INPUT_")}
+    kept.pop("BUILDX_BUILDER", None)
+    return {**kept, "BUILDX_CONFIG": str(config)}
+
+
+@contextmanager
+def _builder(
+    buildx: tuple[str, ...], address: str, run_label: str, config: Path
+) -> Iterator[tuple[dict[str, str], list[str]]]:
+    """The environment and flags that choose the builder; `docker` is the engine's own."""
+    config.mkdir(mode=0o700)
+    env = child_env(os.environ, config)
+    try:
+        if address == "docker":
+            yield env, []
+            return
+        name = f"modelferry-{run_label}"
+        create = [*buildx, "create", "--name", name, "--driver", "remote", address]
+        done = process.run(create, env=env, timeout_s=_PROBE_S, on_line=log.debug)
+        if done.status != 0:
+            raise BuildError(
+                f"`builder` {address} cannot be used",
+                seen="\n".join(done.last_lines[-_SHOWN_LINES:]),
+                do="Give `docker`, or an address tcp://… unix://… docker-container://… "
+                "kube-pod://… where a BuildKit daemon listens.",
+            )
+        yield env, ["--builder", name]
+    finally:
+        shutil.rmtree(config)
+
+
+def _built_image(engine: Engine, metadata: Mapping[str, object]) -> str:
+    """The store decides which of the digests that BuildKit reports is the image's ID."""
+    for key in ("containerimage.config.digest", "containerimage.digest"):
+        reported = metadata.get(key)
+        if not isinstance(reported, str):
+            continue
+        answer = engine.request("GET", f"/images/{reported}/json")
+        if answer.status_code == 200:
+            return answer.json()["Id"]
+    raise BuildError(
+        "The build ended well and the engine does not have its image",
+        seen=json.dumps(metadata, indent=1),
+    )
+
+
+def _failure(spec: BuildSpec, done: process.Completed, workspace: Path) -> BuildError:
+    text = spec.file.read_text(errors="replace") if spec.file.is_file() else ""
+    failure = explain(done.last_lines, text)
+    shown = _relative(spec.file, workspace)
+    return BuildError(
+        f"The build failed{_where(shown, failure)}: {failure.reason}",
+        seen="\n".join(done.last_lines[-_SHOWN_LINES:]),
+        annotations=(
+            Annotation(
+                file=shown,
+                line=failure.line,
+                title="The build failed here",
+                message=f"{failure.step}\n{failure.reason}".strip(),
+            ),
+        ),
+    )
+
+
+def _where(file: str, failure: BuildFailure) -> str:
+    place = f"{file}:{failure.line}" if failure.line else file
+    return f" at {place}" + (f", `{failure.step}`" if failure.step else "")
+
+
+def _relative(path: Path, workspace: Path) -> str:
+    try:
+        return str(path.resolve().relative_to(workspace.resolve()))
+    except ValueError:
+        return str(path)
+
+
+def _csv(*fields: str) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(fields)
+    return line.getvalue()

@@ -37,6 +37,8 @@ class Output(Protocol):
 
     def mask(self, secrets: Iterable[Secret]) -> None: ...
 
+    def redact(self, text: str) -> str: ...
+
     def group(self, title: str) -> contextlib.AbstractContextManager[None]: ...
 
     def say(self, line: str) -> None: ...
@@ -54,7 +56,7 @@ class Runner:
     def __init__(self, stream: TextIO, environ: Mapping[str, str]) -> None:
         self._stream = stream
         self._environ = environ
-        self._redact = Redactor()
+        self._redactor = Redactor()
         self._lock = threading.RLock()
         self._stopped_by: str | None = None  # the token that lets commands run again
         self._said: Counter[str] = Counter()
@@ -63,15 +65,18 @@ class Runner:
         from actions_toolkit import core
 
         with self._commands():
-            for value in self._redact.add(secrets):
+            for value in self._redactor.add(secrets):
                 core.set_secret(value)
+
+    def redact(self, text: str) -> str:
+        return self._redactor(text)
 
     @contextmanager
     def group(self, title: str) -> Generator[None]:
         from actions_toolkit import core
 
         with self._commands():
-            core.start_group(_one_line(self._redact(title)))
+            core.start_group(_one_line(self.redact(title)))
         try:
             yield
         finally:
@@ -83,7 +88,7 @@ class Runner:
             if self._stopped_by is None:
                 self._stopped_by = f"modelferry-{uuid4()}"
                 self._stream.write(f"::stop-commands::{self._stopped_by}\n")
-            for part in self._redact(line).splitlines() or [""]:
+            for part in self.redact(line).splitlines() or [""]:
                 # the web page renders ##[…] even where the runner does not obey it
                 self._stream.write(part.replace("##[", "# #[") + "\n")
             self._stream.flush()
@@ -101,8 +106,8 @@ class Runner:
         with self._commands():
             write = {"error": core.error, "warning": core.warning, "notice": core.notice}[level]
             write(
-                _cut(self._redact(message)),
-                title=self._redact(title),
+                _cut(self.redact(message)),
+                title=self.redact(title),
                 **{name: value for name, value in where.items() if value is not None},
             )
 
@@ -116,13 +121,13 @@ class Runner:
         for name, value in values.items():
             if not OUTPUT_NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is no output name")
-            core.set_output(name, self._redact(value))
+            core.set_output(name, self.redact(value))
 
     def summary(self, markdown: str) -> None:
         path = self._environ.get("GITHUB_STEP_SUMMARY")
         if not path:
             return
-        data = self._redact(markdown).encode()
+        data = self.redact(markdown).encode()
         if len(data) > SUMMARY_BYTES:
             data = data[:SUMMARY_BYTES].decode(errors="ignore").encode()
             data += b"\n\n_cut here: the summary was too long; the log has the rest_\n"
@@ -144,11 +149,14 @@ class Runner:
 class Terminal:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._redact = Redactor()
+        self._redactor = Redactor()
         self._lock = threading.RLock()
 
     def mask(self, secrets: Iterable[Secret]) -> None:
-        self._redact.add(secrets)
+        self._redactor.add(secrets)
+
+    def redact(self, text: str) -> str:
+        return self._redactor(text)
 
     @contextmanager
     def group(self, title: str) -> Generator[None]:
@@ -157,7 +165,7 @@ class Terminal:
 
     def say(self, line: str) -> None:
         with self._lock:
-            self._stream.write(self._redact(line) + "\n")
+            self._stream.write(self.redact(line) + "\n")
             self._stream.flush()
 
     def annotate(

@@ -31,6 +31,6 @@ if __name__ == "__main__":
             f" (Python {sys.version_info.major}.{sys.version_info.minor}):"
             f" run {HOME / 'scripts' / 'setup'} once, which needs Python 3.11 or newer."
         )
-    from modelferry.__main__ import main
+    from modelferry.__main__ import leave, main
 
-    sys.exit(main(os.environ, sys.stdout))
+    leave(main(os.environ, sys.stdout))

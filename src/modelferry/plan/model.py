@@ -137,7 +137,9 @@ def _check_accounts(plan: ModelPlan, cloud: CloudInputs, faults: Faults) -> None
     if blob.endpoint and blob.endpoint.count("/") > 2:  # path style includes the account
         named["azure-storage-endpoint"] = endpoint_account(blob.endpoint)
     if blob.connection_string:
-        match = re.search(r"(?:^|;)AccountName=([^;]+)", blob.connection_string.reveal())
+        match = re.search(
+            r"(?:^|;)\s*AccountName=([^;]+)", blob.connection_string.reveal(), re.IGNORECASE
+        )
         named["azure-storage-connection-string"] = match.group(1) if match else ""
     for name, account in named.items():
         for other in sorted(accounts - {account}) if account else ():
@@ -191,7 +193,8 @@ def _sas_token(text: str) -> str:
 
 
 def _connection_string(text: str) -> str:
-    if not re.search(r"(?:^|;)(?:AccountName|BlobEndpoint)=", text):
+    known = r"(?:^|;)\s*(?:AccountName|BlobEndpoint|UseDevelopmentStorage)="
+    if not re.search(known, text, re.IGNORECASE):
         raise ValueError("is no connection string: those hold AccountName=… or BlobEndpoint=…")
     return text
 

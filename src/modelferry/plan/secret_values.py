@@ -15,7 +15,9 @@ _PROOF = re.compile(r"sig|signature|token|secret|password|key|credential|auth", 
 _KUBECONFIG_PROOF = re.compile(
     r"""\b(?:token|password|client-key-data|(?:id|access|refresh)-token)["']?\s*:\s*["']?([^\s"',}]+)"""
 )
-_CONNECTION_PROOF = re.compile(r"(?:^|;)(?:AccountKey|SharedAccessSignature)=([^;]+)")
+_CONNECTION_PROOF = re.compile(
+    r"(?:^|;)\s*(?:AccountKey|SharedAccessSignature)=([^;]+)", re.IGNORECASE
+)
 
 
 def secrets(inputs: Inputs) -> tuple[Secret, ...]:

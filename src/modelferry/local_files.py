@@ -1,0 +1,83 @@
+"""Files and folders that the inputs name: are they there? Asked before anything is fetched."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from modelferry.apptest.spec import AppTests
+from modelferry.checks import Check
+from modelferry.errors import Fault, InputError
+from modelferry.image.spec import BuildSpec
+from modelferry.plan.spec import DeployPlan, Plan
+from modelferry.rollout.manifests import files
+
+
+def missing(plan: Plan) -> tuple[Fault, ...]:
+    """A fault for each that is not there, or is something else. Only for stages that run;
+    `file:` models are the source's own business."""
+    workspace = plan.context.workspace
+    faults: list[Fault] = []
+    if plan.build:
+        faults += _build(plan.build, workspace)
+    if plan.tests:
+        faults += _tests(plan.tests, workspace)
+    if plan.deploy:
+        faults += _deploy(plan.deploy, workspace)
+    return tuple(dict.fromkeys(faults))
+
+
+def _build(build: BuildSpec, workspace: Path) -> Iterable[Fault]:
+    if not build.context.is_dir():
+        yield _fault("context", build.context, workspace, "is no folder")
+        if build.file.is_relative_to(build.context):
+            return
+    if not build.file.is_file():
+        hint = "" if build.file.name != "Dockerfile" else ": write one, or name it with `file`"
+        yield _fault("file", build.file, workspace, f"is no file{hint}")
+    for name, address in build.build_contexts:
+        if not re.match(r"[a-z-]+://|git@", address) and not (workspace / address).exists():
+            yield _fault("build-contexts", workspace / address, workspace, f"({name}) is not there")
+
+
+def _tests(tests: AppTests, workspace: Path) -> Iterable[Fault]:
+    yield from _checks(tests.checks, workspace)
+    if tests.test_requirements and not tests.test_requirements.is_file():
+        yield _fault("test-requirements", tests.test_requirements, workspace, "is no file")
+    if tests.test_target is None and (named := _named_path(tests.integration_tests or "")):
+        path = workspace / named
+        if not path.exists():
+            yield _fault("integration-tests", path, workspace, "is neither file nor folder")
+
+
+def _named_path(text: str) -> str:
+    """A single word that can only be a path; what else it is, is a command."""
+    word = text.partition("::")[0]  # pytest's way to name a test in a file
+    is_path = not re.search(r"\s", text) and ("/" in word or word.endswith(".py"))
+    return word if is_path else ""
+
+
+def _checks(checks: Iterable[Check], workspace: Path) -> Iterable[Fault]:
+    for check in checks:
+        if check.file and not check.file.is_file():
+            yield _fault(f"checks line {check.line}", check.file, workspace, "is no file")
+
+
+def _deploy(deploy: DeployPlan, workspace: Path) -> Iterable[Fault]:
+    yield from _checks(deploy.spec.checks, workspace)
+    try:
+        files(deploy.spec.manifests, workspace)
+    except InputError as error:
+        yield from error.faults
+    kubeconfig = deploy.cluster.kubeconfig.reveal().strip() if deploy.cluster.kubeconfig else ""
+    if "\n" in kubeconfig or kubeconfig.startswith("{"):
+        return  # the content itself
+    paths = [workspace / Path(path).expanduser() for path in kubeconfig.split(":") if path]
+    if paths and not any(path.is_file() for path in paths):
+        yield _fault("kubeconfig", paths[0], workspace, "is no file")
+
+
+def _fault(name: str, path: Path, workspace: Path, allowed: str) -> Fault:
+    shown = path.relative_to(workspace) if path.is_relative_to(workspace) else path
+    return Fault(name=name, given=str(shown), allowed=f"{allowed} (looked in {workspace})")

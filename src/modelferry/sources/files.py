@@ -1,0 +1,88 @@
+"""`file:` sources: a file or folder of the workspace."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from modelferry.artifacts import ModelFile
+from modelferry.errors import ModelChanged, ModelError, ModelNotFound
+from modelferry.sources.source import StoredObject, key_of
+from modelferry.sources.spec import ModelLine
+
+
+class FileSource:
+    connections = 4
+
+    def __init__(self, line: ModelLine, workspace: Path) -> None:
+        self._line, self._workspace = line, workspace
+
+    def list(self, folder: str) -> Iterator[StoredObject]:
+        """Symbolic links to files are followed, those to folders are not: no loops."""
+        top = self._workspace / folder
+        if not top.is_dir():
+            return
+        for where, folders, names in os.walk(top, onerror=_raise):
+            folders.sort()
+            for name in sorted(names):
+                path = Path(where, name)
+                yield self._stored(path, folder + path.relative_to(top).as_posix())
+
+    def head(self, key: str) -> StoredObject:
+        path = self._workspace / key
+        if path.is_dir():
+            raise ModelNotFound(
+                f"file:{key} is a folder",
+                do="End the address in a slash to take everything below it.",
+            )
+        return self._stored(path, key)
+
+    def read(self, file: ModelFile, start: int, stop: int) -> memoryview:
+        key = key_of(self._line, file)
+        try:
+            with (self._workspace / key).open("rb", buffering=0) as opened:
+                now = _etag(os.fstat(opened.fileno()))
+                if now != file.etag:
+                    raise ModelChanged(
+                        f"file:{key} changed while it was read",
+                        seen=f"Its mark was {file.etag} when it was chosen and is {now} now.",
+                        do="Let the step that writes the file end before this one.",
+                    )
+                return memoryview(os.pread(opened.fileno(), stop - start, start))
+        except OSError as error:
+            raise _explained(key, error) from None
+
+    def _stored(self, path: Path, key: str) -> StoredObject:
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise _explained(key, error) from None
+        return StoredObject(
+            key=key,
+            size_bytes=status.st_size,
+            etag=_etag(status),
+            modified=datetime.fromtimestamp(status.st_mtime, UTC),
+        )
+
+
+def _etag(status: os.stat_result) -> str:
+    """A file has none: what changes with every write stands for it."""
+    return f'"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}"'
+
+
+def _explained(key: str, error: OSError) -> ModelError:
+    if isinstance(error, FileNotFoundError):
+        return ModelNotFound(
+            f"file:{key} does not exist",
+            seen="The path is taken relative to the workspace.",
+            do="Check the path in `model`, and that an earlier step (actions/checkout) made it.",
+        )
+    return ModelError(
+        f"file:{key} cannot be read: {error.strerror}", do="Check the file's owner and mode."
+    )
+
+
+def _raise(error: OSError) -> None:
+    raise _explained(str(error.filename), error)

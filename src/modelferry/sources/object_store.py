@@ -1,0 +1,118 @@
+"""A Source over an obstore store: what Blob and S3 share. Each explains its refusals itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+import obstore
+from obstore.exceptions import BaseError, InvalidPathError
+
+from modelferry.artifacts import ModelFile
+from modelferry.errors import FerryError, ModelChanged
+from modelferry.sources.refusal import Refusal, read_refusal
+from modelferry.sources.source import StoredObject, key_of, uri_of
+from modelferry.sources.spec import ModelLine
+
+if TYPE_CHECKING:
+    from obstore import GetOptions, ObjectMeta
+    from obstore.store import AzureStore, S3Store
+
+Action = Literal["read", "list"]
+# obstore also raises these two; ValueError for a name that it cannot send.
+_FAILURES = (BaseError, FileNotFoundError, ValueError)
+
+
+class ObjectStoreSource:
+    connections = 16
+
+    def __init__(
+        self,
+        line: ModelLine,
+        store: AzureStore | S3Store,
+        *,
+        explain: Callable[[Refusal, Action, str], FerryError],
+        list_plainly: Callable[[str], Iterable[StoredObject]],
+    ) -> None:
+        """`explain(refusal, action, key or folder)` names the cause; `list_plainly` asks the
+        service's own SDK for names that obstore cannot hold.
+        """
+        self._line, self._store = line, store
+        self._explain, self._list_plainly = explain, list_plainly
+
+    def list(self, folder: str) -> Iterator[StoredObject]:
+        try:
+            found = [_stored(meta) for meta in self._store.list(folder or None).collect()]
+        except InvalidPathError:
+            found = list(self._list_plainly(folder))
+        except _FAILURES as error:
+            raise self._explain(read_refusal(error), "list", folder) from None
+        folders = _folders(found)
+        for each in found:
+            is_marker = each.size_bytes == 0 and (each.key.endswith("/") or each.key in folders)
+            if each.key.startswith(folder) and not is_marker:
+                yield each
+
+    def head(self, key: str) -> StoredObject:
+        try:
+            result = self._get(key, {"head": True})
+        except _FAILURES:
+            raise self._why_refused(key) from None
+        # Hierarchical namespaces and Hadoop write empty objects with this to mean a folder.
+        is_folder = result.attributes.get("hdi_isfolder") == "true"
+        return replace(_stored(result.meta), key=key, is_folder=is_folder)
+
+    def read(self, file: ModelFile, start: int, stop: int) -> memoryview:
+        key = key_of(self._line, file)
+        options: GetOptions = {"range": (start, stop), "if_match": file.etag}
+        try:
+            return memoryview(self._get(key, options).bytes())
+        except _FAILURES as error:
+            refusal = read_refusal(error)
+        if refusal.changed or refusal.status == 416:
+            raise self._changed(file, key)
+        raise self._explain(refusal, "read", key)
+
+    def _get(self, key: str, options: GetOptions) -> obstore.GetResult:
+        if self._line.version_id:
+            options["version"] = self._line.version_id
+        return obstore.get(self._store, key, options=options)
+
+    def _why_refused(self, key: str) -> FerryError:
+        """A HEAD answer has no body and so no error code: ask once more, by GET."""
+        try:
+            self._get(key, {})
+        except _FAILURES as error:
+            return self._explain(read_refusal(error), "read", key)
+        return self._explain(Refusal(connection="refused, and a moment later not"), "read", key)
+
+    def _changed(self, file: ModelFile, key: str) -> ModelChanged:
+        now = self.head(key)
+        return ModelChanged(
+            f"{uri_of(self._line, key)} changed while it was read",
+            seen=f"Its ETag was {file.etag} when it was chosen and is {now.etag} now.",
+            do="Let one upload finish before the next run starts, or write each model under a "
+            "name of its own and use {latest}.",
+        )
+
+
+def _stored(meta: ObjectMeta) -> StoredObject:
+    etag = meta["e_tag"]
+    if etag and not etag.endswith('"'):
+        etag = f'"{etag}"'  # as Blob's listing leaves the quotes out
+    return StoredObject(
+        key=meta["path"],
+        size_bytes=meta["size"],
+        etag=etag,
+        version_id=meta["version"],
+        modified=meta["last_modified"],
+    )
+
+
+def _folders(objects: Iterable[StoredObject]) -> set[str]:
+    folders: set[str] = set()
+    for found in objects:
+        parts = found.key.split("/")[:-1]
+        folders.update("/".join(parts[: count + 1]) for count in range(len(parts)))
+    return folders

@@ -1,0 +1,74 @@
+"""Where each object goes in the image, and which names from storage are refused. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from urllib.parse import unquote
+
+from modelferry.artifacts import ModelFile
+from modelferry.errors import Fault, InputError, ModelError
+from modelferry.sources.source import StoredObject, uri_of
+from modelferry.sources.spec import ModelLine, SourceKind
+
+_LONGEST_NAME = 255  # bytes; what Linux file systems take
+
+
+def place(line: ModelLine, root: str, found: StoredObject) -> ModelFile:
+    """The object under its name relative to `root`. Raises ModelError for a hostile name."""
+    name = found.key.removeprefix(root)
+    if line.kind is SourceKind.HTTPS:
+        name = unquote(name)
+    uri = uri_of(line, found.key)
+    if reason := unsafe(name):
+        raise ModelError(
+            f"Storage holds a name that could leave the model's folder: {uri!r}",
+            seen=f"{name!r} {reason}.",
+            do="Rename or remove the object, or name the wanted files one by one in `model`.",
+        )
+    return ModelFile(
+        uri=uri,
+        image_path=line.target / name if line.target_is_folder else line.target,
+        size_bytes=found.size_bytes,
+        etag=found.etag,
+        version_id=found.version_id,
+        modified=found.modified,
+        source_line=line.line,
+    )
+
+
+def unsafe(name: str) -> str:
+    """Why a name from storage must not become a path; "" where it may."""
+    if name.startswith("/"):
+        return "is absolute"
+    if "\\" in name:
+        return "holds a backslash"
+    if any(ord(character) < 32 or ord(character) == 127 for character in name):
+        return "holds a control character"
+    for segment in name.split("/"):
+        if segment in ("", ".", ".."):
+            return f"has {segment!r} as a segment" if segment else "has an empty segment"
+        if len(segment.encode(errors="surrogatepass")) > _LONGEST_NAME:
+            return f"has a segment longer than {_LONGEST_NAME} bytes"
+    return ""
+
+
+def refuse_collisions(files: Sequence[ModelFile]) -> None:
+    """Two files on one path, or a file where another needs a folder. Raises InputError."""
+    taken: dict[PurePosixPath, ModelFile] = {}
+    faults: list[Fault] = []
+    for file in files:
+        other = taken.setdefault(file.image_path, file)
+        if other is not file:
+            both = (
+                f"{other.uri} (line {other.source_line}) and {file.uri} (line {file.source_line})"
+            )
+            text = f"two files go to {file.image_path}: {both}"
+            faults.append(Fault(name="model", given=None, allowed=text))
+    for file in files:
+        for parent in file.image_path.parents:
+            if parent in taken:
+                text = f"{taken[parent].uri} goes to {parent}, where {file.uri} needs a folder"
+                faults.append(Fault(name="model", given=None, allowed=text))
+    if faults:
+        raise InputError(*faults)

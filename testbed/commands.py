@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,27 +15,28 @@ def run(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     stdin: str = "",
-    inherited: tuple[int, ...] = (),
+    outliving: int | None = None,
 ) -> str:
     """Standard output. Raises TestbedError when the command is missing or fails.
 
-    `env` is added to this process's environment; the child gets the descriptors in `inherited`.
+    `env` is added to this process's environment. The command ends when this process is killed; one
+    that must not be cut short gets the descriptor of a lock in `outliving`, which it then holds.
     """
     command = [str(part) for part in argv]
-    try:
-        done = subprocess.run(
-            command,
-            env={**os.environ, **(env or {})},
-            cwd=cwd,
-            pass_fds=inherited,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
-    except FileNotFoundError as error:
-        raise TestbedError(f"{command[0]} is not installed (needed for the testbed).") from error
+    if not shutil.which(command[0]):
+        raise TestbedError(f"{command[0]} is not installed (needed for the testbed).")
+    tie = [] if outliving else ["setpriv", "--pdeathsig", "TERM", "--"]
+    done = subprocess.run(
+        [*tie, *command],
+        env={**os.environ, **(env or {})},
+        cwd=cwd,
+        pass_fds=(outliving,) if outliving else (),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
     if done.returncode != 0:
         words = "\n".join(f"  {line}" for line in (done.stdout + done.stderr).splitlines()[-15:])
         raise TestbedError(f"{shlex.join(command)} failed ({done.returncode}):\n{words}")

@@ -59,11 +59,15 @@ def remove_docker_rules() -> None:
 def _clean_table(command: str, table: str) -> None:
     lines = run(command, "-t", table, "-S").splitlines()
     for line in lines:
-        if line.startswith("-A ") and _DOCKERS.search(line):
+        if line.startswith("-A ") and is_dockers(line):
             run(command, "-t", table, "-D", *_words(line)[1:])
     for line in lines:
         if re.match(r"-N DOCKER(-|$)", line):
             run(command, "-t", table, "-X", line.split()[1])
+
+
+def is_dockers(rule: str) -> bool:
+    return _DOCKERS.search(rule) is not None
 
 
 def _words(rule: str) -> list[str]:

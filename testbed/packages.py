@@ -36,7 +36,7 @@ def _install(wanted: list[str], lock: int) -> None:
         _POLICY.write_text(_OURS)
         _POLICY.chmod(0o755)
     try:
-        run("dpkg", "--configure", "-a")  # mends an attempt killed half-way
+        run("dpkg", "--configure", "-a", outliving=lock)  # mends an attempt killed half-way
         _apt(lock, "update")
         _apt(lock, "install", "--yes", "--no-install-recommends", *wanted)
     finally:
@@ -56,7 +56,7 @@ def _disable_services(name: str) -> None:
 
 def _apt(lock: int, *arguments: str) -> None:
     command = ["apt-get", "--quiet", "-o", "DPkg::Lock::Timeout=300", *arguments]
-    run(*command, env={"DEBIAN_FRONTEND": "noninteractive"}, inherited=(lock,))
+    run(*command, env={"DEBIAN_FRONTEND": "noninteractive"}, outliving=lock)
 
 
 def _installed(name: str) -> bool:

@@ -10,9 +10,12 @@ from pathlib import Path
 from testbed import layout
 from testbed.part import TestbedError
 
-# The daemon's shell writes its own /proc stat line (pid and start time) and then becomes the
-# daemon: no moment exists in which it runs and nobody knows, even if `up` is killed right here.
-_RECORD_AND_BECOME = 'read -r line < /proc/$$/stat && echo "$line" > "$0" && exec "$@"'
+# The daemon's shell writes down the boot and its own /proc stat line (pid, start time), and then
+# becomes the daemon: it never runs without anybody knowing, even if `up` is killed right here.
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_RECORD_AND_BECOME = f"""\
+read -r boot < {_BOOT_ID} && read -r stat < /proc/$$/stat && echo "$boot $stat" > "$0" && exec "$@"
+"""
 _POLL_S = 0.1
 
 
@@ -85,7 +88,7 @@ def _spawn(name: str, argv: Sequence[str | Path], env: Mapping[str, str]) -> Non
             cwd="/",
             start_new_session=True,
         )
-    while not pid_file.exists() and child.poll() is None:
+    while _recorded(name) is None and child.poll() is None:
         time.sleep(0.01)
     child.returncode = 0  # a daemon: nobody waits for it, and Python must not warn about that
 
@@ -96,15 +99,13 @@ def _pid_file(name: str) -> Path:
 
 def _recorded(name: str) -> tuple[int, str] | None:
     """Pid and start time; None also when the record is of an earlier boot or half written."""
-    path = _pid_file(name)
     try:
-        line = path.read_text()
-        if path.stat().st_mtime < time.time() - float(Path("/proc/uptime").read_text().split()[0]):
-            return None
+        boot, _, stat = _pid_file(name).read_text().partition(" ")
     except FileNotFoundError:
         return None
-    pid = line.split(" ", 1)[0]
-    return (int(pid), _field(line, 22)) if pid.isdigit() and ")" in line else None
+    if boot != _BOOT_ID.read_text().strip() or not stat.endswith("\n"):
+        return None
+    return int(stat.split(" ", 1)[0]), _field(stat, 22)
 
 
 def _start_time(pid: int) -> str | None:

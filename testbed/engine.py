@@ -30,6 +30,7 @@ class Engine:
             return
         state = layout.state_dir("engine")
         if not processes.alive(_DAEMON):
+            self.stop()  # what a crashed daemon left: containers go on without it
             network.open_for_containers(state / "network-before.json")
             _pid_file().unlink(missing_ok=True)
         settings = layout.write_private(state / "daemon.json", json.dumps(_settings(), indent=1))
@@ -48,6 +49,7 @@ class Engine:
         if processes.alive(_DAEMON) and self.running():
             _remove_containers_and_networks()
         processes.stop(_DAEMON, timeout_s=40)
+        processes.kill_users_of(state / "exec", "containerd")
         network.unmount_below(state, _data_root())
         network.remove_docker_rules()
         network.remove_link("docker0")

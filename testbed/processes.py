@@ -58,6 +58,12 @@ def stop(name: str, *, timeout_s: float = 20) -> None:
     _pid_file(name).unlink(missing_ok=True)
 
 
+def kill_users_of(folder: Path, program: str) -> None:
+    """End the processes of `program` that were given paths below `folder`, and all they started."""
+    while found := [pid for pid in _pids() if _uses(pid, folder, program)]:
+        _kill([*found, *_descendants(set(found))])
+
+
 def alive(name: str) -> bool:
     recorded = _recorded(name)
     return recorded is not None and _start_time(recorded[0]) == recorded[1]
@@ -134,12 +140,31 @@ def _wait_gone(pid: int, started: str, timeout_s: float) -> None:
 
 def _kill_session(session: int) -> None:
     while members := [pid for pid in _pids() if _session_of(pid) == session]:
-        for pid in members:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        time.sleep(_POLL_S)
+        _kill(members)
+
+
+def _kill(pids: list[int]) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    time.sleep(_POLL_S)
+
+
+def _uses(pid: int, folder: Path, program: str) -> bool:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    paths = [Path(word) for word in words[1:] if word.startswith("/")]
+    return Path(words[0]).name.startswith(program) and any(p.is_relative_to(folder) for p in paths)
+
+
+def _descendants(pids: set[int]) -> set[int]:
+    stats = {pid: _stat(pid) for pid in _pids()}
+    children = {pid for pid, line in stats.items() if line and int(_field(line, 4)) in pids}
+    return children | _descendants(children) if children else set()
 
 
 def _session_of(pid: int) -> int | None:

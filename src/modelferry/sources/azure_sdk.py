@@ -11,10 +11,9 @@ from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 
 from modelferry.artifacts import ModelFile
 from modelferry.errors import FerryError, ModelNotFound
-from modelferry.sources.blob_account import BlobAccount
+from modelferry.sources.azure_account import BlobAccount
 from modelferry.sources.connection import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, proxy_for
-from modelferry.sources.object_store import Action
-from modelferry.sources.refusal import Refusal
+from modelferry.sources.refusal import Action, Refusal
 from modelferry.sources.source import StoredObject, key_of
 from modelferry.sources.spec import ModelLine
 

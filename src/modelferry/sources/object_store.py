@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import obstore
 from obstore.exceptions import BaseError, InvalidPathError
 
 from modelferry.artifacts import ModelFile
 from modelferry.errors import FerryError, ModelChanged
-from modelferry.sources.refusal import Refusal, read_refusal
+from modelferry.sources.refusal import Action, Refusal, read_refusal
 from modelferry.sources.source import StoredObject, key_of, uri_of
 from modelferry.sources.spec import ModelLine
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
     from obstore.store import AzureStore, S3Store
 
-Action = Literal["read", "list"]
 # obstore also raises these two; ValueError for a name that it cannot send.
 _FAILURES = (BaseError, FileNotFoundError, ValueError)
 

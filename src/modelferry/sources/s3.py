@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from modelferry.errors import FerryError
 from modelferry.sources.connection import client_options, retry_config
-from modelferry.sources.object_store import Action, ObjectStoreSource
-from modelferry.sources.refusal import Refusal
+from modelferry.sources.object_store import ObjectStoreSource
+from modelferry.sources.refusal import Action, Refusal
 from modelferry.sources.s3_refusals import S3Place, explain_s3
 from modelferry.sources.source import Source, StoredObject
 from modelferry.sources.spec import ModelLine, S3Access

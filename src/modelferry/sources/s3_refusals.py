@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modelferry.errors import FerryError, IdentityError, ModelError, ModelNotFound
-from modelferry.sources.object_store import Action
-from modelferry.sources.refusal import Refusal
+from modelferry.sources.refusal import Action, Refusal
 from modelferry.sources.source import uri_of
 from modelferry.sources.spec import ModelLine
 

@@ -10,8 +10,7 @@ from botocore.config import Config
 
 from modelferry.errors import FerryError
 from modelferry.sources.connection import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, proxy_for
-from modelferry.sources.object_store import Action
-from modelferry.sources.refusal import Refusal
+from modelferry.sources.refusal import Action, Refusal
 from modelferry.sources.s3_refusals import S3Place
 from modelferry.sources.source import StoredObject
 from modelferry.sources.spec import S3Access

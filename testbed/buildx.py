@@ -1,9 +1,11 @@
 """The buildx plugin of the docker client, where the client has none."""
 
+import os
 from pathlib import Path
 
 from testbed import gotools
 from testbed.commands import succeeds
+from testbed.part import TestbedError
 
 # The client looks here whatever DOCKER_CONFIG says; jobs have a DOCKER_CONFIG of their own.
 _LINK = Path("/usr/local/lib/docker/cli-plugins/docker-buildx")
@@ -19,6 +21,8 @@ class Buildx:
     def start(self) -> None:
         if self.running():
             return
+        if os.geteuid() != 0:
+            raise TestbedError("The docker client has no buildx plugin; root can install it.")
         _LINK.parent.mkdir(parents=True, exist_ok=True)
         _LINK.unlink(missing_ok=True)
         _LINK.symlink_to(gotools.ensure("buildx"))

@@ -9,10 +9,7 @@ from testbed.commands import run
 from testbed.part import TestbedError
 
 _MIN_DEBIAN, _MIN_NODE, _MIN_GO = 12, 20, (1, 26)
-_OWN = (
-    "An engine and a cluster of your own are used when MODELFERRY_TESTBED_DOCKER_HOST and "
-    "MODELFERRY_TESTBED_KUBECONFIG name them."
-)
+_OWN = ("MODELFERRY_TESTBED_DOCKER_HOST", "MODELFERRY_TESTBED_KUBECONFIG")
 
 
 def check() -> None:
@@ -20,7 +17,10 @@ def check() -> None:
     found = (_system(), _root(), _node(), _go())
     faults = [fault for fault in found if fault]
     if faults:
-        raise TestbedError(f"The testbed needs {', '.join(faults)}. {_OWN}")
+        raise TestbedError(
+            f"The testbed needs {', '.join(faults)}; an engine and a cluster of your own, which "
+            f"spare it being root, are used when {' and '.join(_OWN)} name them."
+        )
 
 
 def _system() -> str | None:
@@ -37,7 +37,8 @@ def _system() -> str | None:
 
 
 def _root() -> str | None:
-    return None if os.geteuid() == 0 else "root"
+    """Engine and cluster need it; the other parts only for installing packages."""
+    return None if os.geteuid() == 0 or all(map(os.environ.get, _OWN)) else "root"
 
 
 def _node() -> str | None:

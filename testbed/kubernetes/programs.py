@@ -26,11 +26,10 @@ class Program:
         with layout.locked("go"):
             if path.exists():
                 return
-            path.parent.mkdir(parents=True, exist_ok=True)
-            draft = path.with_name(f".{self.name}")
-            command = ("go", "build", "-trimpath", "-ldflags", self.linker_flags, "-o", draft, ".")
-            run(*command, cwd=self._source())
-            draft.replace(path)
+            # Without version control: git may refuse a checkout that belongs to somebody else.
+            build = ("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", self.linker_flags)
+            with layout.drafted(path) as draft:
+                run(*build, "-o", draft, ".", cwd=self._source())
 
     def _source(self) -> Path:
         return Path(__file__).with_name(self.name)

@@ -53,6 +53,8 @@ def _make(tar: Path, files: dict[str, str]) -> None:
             draft,
             stdin=_sources(),
         )
+    for older in set(tar.parent.glob("debian-*.tar")) - {tar}:
+        older.unlink()
 
 
 def _machine_settings() -> dict[str, str]:

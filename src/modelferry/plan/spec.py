@@ -35,6 +35,11 @@ class RunContext:
     branch: str | None  # a pull request's own branch; the tag's name where a tag started the run
     server_url: str | None
 
+    @property
+    def run_label(self) -> str:
+        """Marks what this run makes in the engine: `modelferry.run=…`."""
+        return self.temp.name
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelPlan:

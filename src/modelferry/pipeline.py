@@ -1,0 +1,217 @@
+"""Runs the stages in order, one log group each, and keeps what they gave as a RunReport.
+
+It knows no cloud: each stage gets its slice of the Plan, the value before it and what preflight
+opened. Errors pass through; the Recorder has noted by then which stage failed.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from modelferry.apptest.spec import AppTests
+from modelferry.artifacts import Image, Model, PushedImage, TestedImage, Verdict
+from modelferry.engine import Engine
+from modelferry.errors import FerryError
+from modelferry.image.spec import BuildSpec
+from modelferry.plan import Plan, PushPlan, RunContext, describe
+from modelferry.preflight import Ready, preflight, resolve
+from modelferry.registry.client import Registry
+from modelferry.report import Mark, RunReport, StageResult, verdict_line
+from modelferry.runner import Output
+from modelferry.stages.build import build_image, build_target
+from modelferry.stages.deploy import deploy
+from modelferry.stages.fetch import fetch_model
+from modelferry.stages.push import push_image
+from modelferry.stages.test import run_tests
+from modelferry.values import format_bytes
+
+log = logging.getLogger("modelferry.pipeline")
+
+
+@dataclass(slots=True)
+class StageNote:
+    """What a stage wants said of it."""
+
+    figure: str = ""
+    moved_bytes: int | None = None
+    mark: Mark = "passed"
+
+
+class Recorder:
+    """Groups the log by stage, times each, and gathers the report."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._started = time.monotonic()
+        self.report = RunReport()
+
+    def note(self, **values: object) -> None:
+        self.report = replace(self.report, **values)  # pyright: ignore[reportArgumentType]
+
+    @contextmanager
+    def stage(self, name: str) -> Generator[StageNote]:
+        began = time.monotonic() - self._started
+        note = StageNote()
+        try:
+            with self._output.group(name):
+                yield note
+        except FerryError as error:
+            note.mark, note.figure = "failed", " ".join(error.what.split())
+            self.fail(name, error)
+            raise
+        finally:
+            result = StageResult(
+                name=name,
+                mark=note.mark,
+                started_s=began,
+                seconds=time.monotonic() - self._started - began,
+                figure=note.figure,
+                moved_bytes=note.moved_bytes,
+            )
+            self.note(stages=(*self.report.stages, result))
+            self._output.say(verdict_line(result))  # after the group: seen while it is folded
+
+    def fail(self, stage: str, error: FerryError) -> None:
+        """The first failure stays the one that is told."""
+        if self.report.error is None:
+            self.note(error=error, failed_stage=stage)
+
+
+def run(plan: Plan, recorder: Recorder) -> None:
+    """Every stage of the plan. Raises what a stage raises; what was made for the run is removed."""
+    ready = check(plan, recorder)
+    if plan.dry_run:
+        return
+    plan.context.temp.mkdir(mode=0o700, parents=True)
+    try:
+        model = _fetch(plan, ready, recorder)
+        pushed = None
+        if plan.build and ready.engine:
+            image = _build(plan, plan.build, model, ready.engine, recorder)
+            tested = _test(plan, plan.build, image, ready.engine, recorder)
+            if plan.push and ready.registry:
+                pushed = _push(plan.push, tested, ready.registry, recorder)
+        if plan.deploy and ready.target:
+            _deploy(plan, ready.target, pushed or _given_image(plan.deploy), recorder)
+    finally:
+        shutil.rmtree(plan.context.temp, ignore_errors=True)
+
+
+def check(plan: Plan, recorder: Recorder) -> Ready:
+    """All that reads and nothing that writes: preflight, plan, server-side dry run."""
+    with recorder.stage("preflight") as note:
+        log.info("%s", describe(plan))
+        ready = preflight(plan)
+        note.figure = "all that this run needs answers"
+    recorder.note(resolved=ready.model)
+    return ready
+
+
+def _fetch(plan: Plan, ready: Ready, recorder: Recorder) -> Model | None:
+    if plan.model is None or ready.model is None:
+        return None
+    lines, workspace = plan.model, plan.context.workspace
+    with recorder.stage("fetch") as note:
+        model = fetch_model(
+            lines,
+            ready.model,
+            plan.context.temp / "model",
+            resolve=lambda: resolve(lines, workspace),
+            workspace=workspace,
+        )
+        note.figure = f"{model.resolved.version}, {format_bytes(model.resolved.size_bytes)}"
+        note.moved_bytes = model.resolved.size_bytes
+    recorder.note(resolved=model.resolved, model=model)
+    return model
+
+
+def _build(
+    plan: Plan, spec: BuildSpec, model: Model | None, engine: Engine, recorder: Recorder
+) -> Image:
+    context = plan.context
+    with recorder.stage("build") as note:
+        image = build_image(
+            spec,
+            model,
+            engine=engine,
+            run_label=context.run_label,
+            labels=(),
+            annotations=_annotations(context),
+            push_name=plan.push.name if plan.push else None,
+            temp=context.temp,
+            workspace=context.workspace,
+            model_in_context=plan.model is not None and plan.model.in_context,
+        )
+        note.figure = f"{len(image.layers)} layers, {format_bytes(image.size_bytes)}"
+    recorder.note(image=image)
+    return image
+
+
+def _test(
+    plan: Plan, spec: BuildSpec, image: Image, engine: Engine, recorder: Recorder
+) -> TestedImage:
+    context = plan.context
+    with recorder.stage("test") as note:
+        if plan.tests is None:
+            note.mark, note.figure = "not tested", "`stages` leaves it out"
+            return TestedImage(image=image, verdict=Verdict.SKIPPED)
+        tested = run_tests(
+            plan.tests,
+            image,
+            engine=engine,
+            workspace=context.workspace,
+            temp=context.temp,
+            run_label=context.run_label,
+            build_context=spec.context,
+            build_target=lambda target: build_target(
+                replace(spec, target=target),
+                engine=engine,
+                run_label=context.run_label,
+                temp=context.temp,
+                workspace=context.workspace,
+            ),
+        )
+        note.figure = _asked(plan.tests)
+    return tested
+
+
+def _push(
+    push: PushPlan, tested: TestedImage, registry: Registry, recorder: Recorder
+) -> PushedImage:
+    resolved = recorder.report.resolved
+    with recorder.stage("push") as note:
+        pushed = push_image(
+            tested, push, registry=registry, model_version=resolved.version if resolved else ""
+        )
+        note.figure = f"{pushed.ref.name}, tags {', '.join(pushed.tags)}"
+        note.moved_bytes = pushed.uploaded_bytes
+    recorder.note(pushed=pushed)
+    return pushed
+
+
+def _annotations(context: RunContext) -> tuple[tuple[str, str], ...]:
+    """Commit and run belong to the manifest, not the config: the image ID is content's alone.
+
+    Names from the image-spec, annotations.md.
+    """
+    source = f"{context.server_url}/{context.repository}" if context.server_url else None
+    values = {
+        "org.opencontainers.image.revision": context.commit,
+        "org.opencontainers.image.source": source if context.repository else None,
+        "dev.modelferry.run": f"{context.run_id}/{context.run_attempt}",
+    }
+    return tuple((name, value) for name, value in values.items() if value)
+
+
+def _asked(tests: AppTests) -> str:
+    parts = [
+        "unit tests" if tests.unit_tests else "",
+        f"{len(tests.checks)} checks" if tests.checks else "",
+        "integration tests" if tests.integration_tests or tests.test_target else "",
+    ]
+    return ", ".join(part for part in parts if part) or "the app answers"

@@ -1,0 +1,142 @@
+"""What can be refused is refused here: read-only questions, side by side, before a byte moves."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from modelferry.artifacts import ResolvedModel
+from modelferry.errors import BuildError, FerryError, InputError, ModelError, Several
+from modelferry.local_files import missing
+from modelferry.plan import ModelPlan, Plan, PushPlan, Stage
+from modelferry.sources import resolve_model
+from modelferry.values import format_bytes
+
+if TYPE_CHECKING:
+    from modelferry.engine import Engine
+    from modelferry.registry.client import Registry
+    from modelferry.stages.deploy import Target
+
+log = logging.getLogger("modelferry.preflight")
+
+T = TypeVar("T")
+
+ENGINE_COPIES = 2  # dockerd unpacks the archive beside the layer it makes of it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """What preflight found and opened; None where no stage of this run needs it."""
+
+    model: ResolvedModel | None
+    engine: Engine | None
+    registry: Registry | None
+    target: Target | None
+
+
+def preflight(plan: Plan) -> Ready:
+    """Raises InputError for files that are not there, else the one failure, else Several."""
+    if faults := missing(plan):
+        raise InputError(*faults)
+    pool = ThreadPoolExecutor(4, thread_name_prefix="preflight")
+    try:
+        model = pool.submit(lambda: plan.model and resolve(plan.model, plan.context.workspace))
+        engine = pool.submit(lambda: _engine(plan.build) if plan.build else None)
+        registry = pool.submit(lambda: plan.push and _registry(plan.push, plan.dry_run))
+        target = pool.submit(lambda: plan.deploy and _target(plan))
+        _raise_any([future.exception() for future in (model, engine, registry, target)])
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # a cancel does not wait for a network
+    ready = Ready(
+        model=model.result(),
+        engine=engine.result(),
+        registry=registry.result(),
+        target=target.result(),
+    )
+    _raise_any(_lack_of_disk(ready, plan.context.temp))
+    return ready
+
+
+def _raise_any(found: Sequence[BaseException | None]) -> None:
+    """A bug of ours is raised before what it may have caused."""
+    errors = [error for error in found if error is not None]
+    for error in errors:
+        if not isinstance(error, FerryError):
+            raise error
+    refusals = [error for error in errors if isinstance(error, FerryError)]
+    if len(refusals) == 1:
+        raise refusals[0]
+    if refusals:
+        raise Several(tuple(refusals))
+
+
+def resolve(model: ModelPlan, workspace: Path) -> ResolvedModel:
+    found = resolve_model(
+        model.lines,
+        model.access,
+        marker=model.marker,
+        version=model.version,
+        workspace=workspace,
+    )
+    for reason in found.reasons:
+        log.info("model: %s", reason)
+    log.info("model: %d files, %s", len(found.files), format_bytes(found.size_bytes))
+    return found
+
+
+def _engine(build: BuildSpec) -> Engine:
+    from modelferry.engine import connect
+
+    engine = connect()
+    facts = engine.facts
+    log.info("docker: %s %s, %s store", engine.address, facts.version, facts.store)
+    return engine
+
+
+def _registry(push: PushPlan) -> Registry:
+    """Asked as far as the answer to "may I push here?": a token, and an upload begun and undone."""
+    from modelferry.registry.client import Registry
+
+    registry = Registry(push.access)
+    registry.check_push(push.repository)
+    log.info("registry: %s takes pushes to %s", push.access.host, push.repository)
+    return registry
+
+
+def _lack_of_disk(ready: Ready, temp: Path) -> list[FerryError]:
+    """The model lies once in our folder and, while it is loaded, twice in the engine's."""
+    if ready.model is None:
+        return []
+    size = ready.model.size_bytes
+    lacks: list[FerryError] = []
+    free = shutil.disk_usage(_existing(temp)).free
+    if free < size:
+        lacks.append(
+            ModelError(
+                f"not enough disk for the model below {temp.parent}",
+                seen=f"the model has {format_bytes(size)}, {format_bytes(free)} are free",
+                do="Free some space, or set RUNNER_TEMP to a larger disk.",
+            )
+        )
+    engine = ready.engine
+    if engine and engine.facts.free_bytes is not None:
+        wanted = ENGINE_COPIES * size
+        if engine.facts.free_bytes < wanted:
+            lacks.append(
+                BuildError(
+                    f"not enough disk for the image below {engine.facts.data_root}",
+                    seen=f"loading the model takes {format_bytes(wanted)},"
+                    f" {format_bytes(engine.facts.free_bytes)} are free",
+                    do="Remove images that nobody uses from this engine, or give it a larger disk.",
+                )
+            )
+    return lacks
+
+
+def _existing(folder: Path) -> Path:
+    return next(each for each in (folder, *folder.parents) if each.exists())

@@ -1,6 +1,7 @@
 """The part of the testbed that is Kubernetes: what it needs, its order, and what it leaves."""
 
 import shutil
+from pathlib import Path
 
 from testbed import layout, packages, processes
 from testbed.kubernetes import (
@@ -15,6 +16,7 @@ from testbed.kubernetes import (
     node,
     pause,
     settings,
+    sysctls,
 )
 from testbed.kubernetes.components import KUBE
 from testbed.network import unmount_below
@@ -66,13 +68,17 @@ class Kubernetes:
     def running(self) -> bool:
         if theirs := named.kubeconfig():
             return named.answers(theirs)
-        return all(map(processes.alive, _DAEMONS)) and api.node_ready(api.Client())
+        whole = _mark().exists() and all(map(processes.alive, _DAEMONS))
+        return whole and api.node_ready(api.Client())
 
     def env(self) -> dict[str, str]:
         return {"KUBECONFIG": str(named.kubeconfig() or settings.config(credentials.ADMIN))}
 
 
 def _start(registry: RegistryAccess) -> None:
+    network.require_free()
+    _mark().touch()
+    sysctls.remember()
     for module in (control_plane, name_server, node):
         module.claim_ports()
     credentials.write()
@@ -88,14 +94,40 @@ def _start(registry: RegistryAccess) -> None:
 
 
 def _clear() -> None:
-    """Pods go while their runtime still knows them, their mounts and rules after them."""
-    load_balancer.stop()
-    name_server.stop()
-    node.stop()
-    control_plane.stop()
-    containerd.stop()
-    unmount_below(layout.data_dir("kubernetes"), settings.RUN)
-    node.clean()
-    network.down()
-    shutil.rmtree(layout.data_dir("kubernetes"))
+    """Each step, whatever the others say: the next start must find nothing of this cluster.
+
+    Pods go while their runtime still knows them, their mounts and rules after them.
+    """
+    if not _ours():
+        return  # the rules and groups found may be another Kubernetes'
+    steps = (
+        load_balancer.stop,
+        name_server.stop,
+        node.stop,
+        control_plane.stop,
+        containerd.stop,
+        lambda: unmount_below(layout.data_dir("kubernetes"), settings.RUN),
+        node.clean,
+        network.down,
+        sysctls.restore,
+    )
+    faults: list[str] = []
+    for step in steps:
+        try:
+            step()
+        except TestbedError as error:
+            faults.append(str(error))
     shutil.rmtree(settings.RUN, ignore_errors=True)
+    shutil.rmtree(layout.data_dir("kubernetes"))
+    shutil.rmtree(layout.state_dir("kubernetes"))
+    if faults:
+        raise TestbedError("\n".join(faults))
+
+
+def _ours() -> bool:
+    """Whether a cluster was started here and not yet taken down to its end."""
+    return _mark().exists() or any(map(processes.alive, _DAEMONS))
+
+
+def _mark() -> Path:
+    return settings.config("started")

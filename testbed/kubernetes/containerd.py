@@ -23,12 +23,12 @@ def start(registry: RegistryAccess) -> None:
 
 def stop() -> None:
     """Removes the pods with their network namespaces first: they outlive containerd."""
-    if not settings.data("containerd").exists():
-        return
-    if settings.config("containerd.toml").exists() and KUBE.path().exists():
-        _run_daemon()  # also after a crash: only containerd knows what it left behind
-        run(KUBE.path(), "remove-pods", f"unix://{settings.CONTAINERD_SOCKET}")
-    processes.stop(NAME)
+    try:
+        if settings.data("containerd").exists() and settings.config("containerd.toml").exists():
+            _run_daemon()  # also after a crash: only containerd knows what it left behind
+            run(KUBE.path(), "remove-pods", f"unix://{settings.CONTAINERD_SOCKET}")
+    finally:
+        processes.stop(NAME)
 
 
 def _run_daemon() -> None:
@@ -92,8 +92,8 @@ def _write_network() -> None:
     ]
     folder = settings.config("cni")
     folder.mkdir(exist_ok=True)
-    content = {"cniVersion": "0.4.0", "name": "modelferry", "plugins": plugins}
-    (folder / "modelferry.conflist").write_text(json.dumps(content, indent=1))
+    content = {"cniVersion": "0.4.0", "name": settings.POD_NETWORK, "plugins": plugins}
+    (folder / f"{settings.POD_NETWORK}.conflist").write_text(json.dumps(content, indent=1))
 
 
 def _toml(value: object) -> str:

@@ -5,9 +5,12 @@ Dockerd sets the FORWARD policy to DROP, so traffic of pods is let through by ru
 
 import re
 import subprocess
+from pathlib import Path
 
 from testbed.commands import run, succeeds
 from testbed.kubernetes import settings
+from testbed.network import remove_link
+from testbed.part import TestbedError
 
 _COMMENT = ("-m", "comment", "--comment", "modelferry testbed")
 _PODS = str(settings.PODS)
@@ -16,8 +19,21 @@ _RULES = (
     ("filter", "FORWARD", ("-d", _PODS, *_COMMENT, "-j", "ACCEPT")),
     ("nat", "POSTROUTING", ("-s", _PODS, "!", "-d", _PODS, *_COMMENT, "-j", "MASQUERADE")),
 )
-# Chains of kube-proxy, the kubelet and the CNI plugin for host ports; the last one is shared.
-_OURS = r"(?:KUBE|CNI-DN|CNI-HOSTPORT)-[\w-]+"
+_KUBE = r"KUBE-[\w-]+"  # of kube-proxy and the kubelet
+_KUBE_AND_CNI = r"(?:KUBE|CNI-DN|CNI-HOSTPORT)-[\w-]+"  # the CNI plugin leads host ports to pods
+_OTHER_CNI_NETWORK = rf'dnat name: \\"(?!{settings.POD_NETWORK}\\")'
+
+
+def require_free() -> None:
+    """Two kube-proxies on one machine undo each other's rules."""
+    kube_proxy = succeeds("iptables", "-w", "-t", "nat", "-S", "KUBE-SERVICES")
+    if kube_proxy or Path(f"/sys/class/net/{settings.BRIDGE}").exists():
+        raise TestbedError(
+            f"This machine's network already has a Kubernetes (interface {settings.BRIDGE} or "
+            "iptables chain KUBE-SERVICES): another one, or a testbed with another "
+            "MODELFERRY_CACHE. Take it down, or use it: MODELFERRY_TESTBED_KUBECONFIG names its "
+            "kubeconfig. If none runs, a reboot removes what one left."
+        )
 
 
 def up() -> None:
@@ -34,8 +50,7 @@ def up() -> None:
 
 
 def down() -> None:
-    if succeeds("ip", "link", "show", settings.BRIDGE):
-        run("ip", "link", "delete", settings.BRIDGE)
+    remove_link(settings.BRIDGE)
     for table, chain, rule in _RULES:
         while succeeds("iptables", "-w", "-t", table, "-D", chain, *rule):
             pass
@@ -56,8 +71,9 @@ def _remove_chains(family: str) -> None:
 
 def removal(saved: str) -> list[str]:
     """Lines for iptables-restore that take our chains out of what iptables-save printed."""
-    chains = re.findall(rf"^:({_OURS}) ", saved, re.MULTILINE)
-    jumps = re.findall(rf"^-A ((?!{_OURS} ).* -j {_OURS}.*)$", saved, re.MULTILINE)
+    ours = _KUBE if re.search(_OTHER_CNI_NETWORK, saved) else _KUBE_AND_CNI
+    chains = re.findall(rf"^:({ours}) ", saved, re.MULTILINE)
+    jumps = re.findall(rf"^-A ((?!{ours} ).* -j {ours}.*)$", saved, re.MULTILINE)
     return [
         *(f"-D {jump}" for jump in jumps),
         *(f"-F {chain}" for chain in chains),

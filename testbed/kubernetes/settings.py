@@ -15,6 +15,7 @@ SERVICES = IPv4Network("10.96.0.0/16")
 API_SERVICE_IP = SERVICES[1]  # where pods find the API server
 DNS_SERVICE_IP = SERVICES[10]  # where pods find the name server
 DOMAIN = "cluster.local"
+POD_NETWORK = "modelferry"
 PODS = IPv4Network("10.244.0.0/16")
 
 # Unix socket names have room for 107 bytes, and /run is empty after a reboot like all in it.

@@ -90,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser(
             name,
             help=meaning,
+            usage=f"modelferry {name} [--INPUT VALUE ...]",
             description=f"{meaning[0].upper()}{meaning[1:]}.",
             epilog=f"Flags may also stand in {SETTINGS_FILE}, or in the environment as INPUT_*.",
             parents=[flags],

@@ -14,7 +14,6 @@ from modelferry.plan.model_lines import (
     endpoint_account,
     file_path,
     parse_model_line,
-    without_credentials,
 )
 from modelferry.plan.parsing import Faults, boolean, endpoint, numbered, one_line, one_of, word
 from modelferry.plan.spec import ModelPlan
@@ -61,7 +60,7 @@ def _model_lines(text: str, blob: BlobAccess, faults: Faults) -> tuple[ModelLine
         try:
             lines.append(parse_model_line(number, line, addresses))
         except ValueError as error:
-            faults.add(f"model line {number}", without_credentials(line), str(error))
+            faults.add(f"model line {number}", line, str(error))
     places = [(line, path) for line in lines if (path := file_path(line))]
     for (first, path), (second, other) in combinations(places, 2):
         name = f"model line {second.line}"
@@ -86,11 +85,7 @@ def _blob_access(inputs: ModelInputs, cloud: CloudInputs, faults: Faults) -> Blo
         faults.add(names[1], None, f"and {names[0]} are both given: keep one")
     return BlobAccess(
         endpoint=faults.read(
-            "azure-storage-endpoint",
-            inputs.azure_storage_endpoint,
-            endpoint,
-            None,
-            shown="?" not in inputs.azure_storage_endpoint,  # where a SAS may have been pasted
+            "azure-storage-endpoint", inputs.azure_storage_endpoint, endpoint, None
         ),
         suffix=BLOB_SUFFIXES[environment],
         key=_read_secret("azure-storage-key", inputs.azure_storage_key, _account_key, faults),

@@ -68,11 +68,6 @@ def parse_model_line(number: int, text: str, blob: BlobAddresses) -> ModelLine:
     )
 
 
-def without_credentials(text: str) -> str:
-    """The line as it may be shown: no query, no user name or password."""
-    return re.sub(r"//[^/@\s]*@", "//", re.sub(r"\?\S*", "?…", text))
-
-
 def file_path(line: ModelLine) -> PurePosixPath | None:
     """Where the line's one file will be, when that is known before the storage is asked."""
     name = line.key.rpartition("/")[2]

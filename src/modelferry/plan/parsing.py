@@ -25,7 +25,8 @@ class Faults:
         self._found: dict[Fault, None] = {}  # a set that keeps its order
 
     def add(self, name: str, given: str | None, allowed: str) -> None:
-        self._found[Fault(name=name, given=given, allowed=allowed)] = None
+        shown = None if given is None else without_credentials(given)
+        self._found[Fault(name=name, given=shown, allowed=allowed)] = None
 
     def extend(self, faults: Iterable[Fault]) -> None:
         self._found.update(dict.fromkeys(faults))
@@ -45,6 +46,12 @@ class Faults:
     def raise_any(self) -> None:
         if self._found:
             raise InputError(*self._found)
+
+
+def without_credentials(text: str) -> str:
+    """What was given, as it may be shown: no query of an address, no user name or password."""
+    without_query = re.sub(r"\?\S*", "?…", text)
+    return re.sub(r"(^|//)[^/@\s]+@(?!sha256:)", r"\1…@", without_query)
 
 
 def boolean(text: str) -> bool:

@@ -20,6 +20,8 @@ from modelferry.sources.spec import ModelLine
 if TYPE_CHECKING:
     from azure.storage.blob import ContainerClient
 
+# The second is raised outside their tree, for an answer that is no Blob service's.
+FAILURES = (azure.AzureError, azure.DeserializationError)
 Explain = Callable[[Refusal, Action, str], FerryError]
 
 
@@ -59,7 +61,7 @@ class SnapshotSource:
     def _explained(self, action: Action, key: str) -> Iterator[None]:
         try:
             yield
-        except azure.AzureError as error:
+        except FAILURES as error:
             refusal = read_azure(error)
             if refusal.status in (400, 404) and refusal.code != "ContainerNotFound":
                 raise ModelNotFound(
@@ -81,11 +83,11 @@ def list_blobs(
                 version_id=None,
                 modified=blob.last_modified,
             )
-    except azure.AzureError as error:
+    except FAILURES as error:
         raise explain(read_azure(error), "list", folder) from None
 
 
-def read_azure(error: azure.AzureError) -> Refusal:
+def read_azure(error: Exception) -> Refusal:
     """Of any exception of azure.core; see tests/unit/sources/test_sdk_exceptions.py."""
     match error:
         case azure.HttpResponseError() if error.status_code:

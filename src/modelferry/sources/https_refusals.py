@@ -56,11 +56,13 @@ def read_urllib3(error: urllib3.HTTPError) -> Refusal:
     """Of any exception of urllib3; see tests/unit/sources/test_sdk_exceptions.py."""
     causes = (
         (urllib3.NameResolutionError, "its name is not known to DNS"),
+        (urllib3.NewConnectionError, "connection refused"),  # also a TimeoutError
         (urllib3.TimeoutError, "no answer in time"),
         (urllib3.SSLError, "its TLS certificate is not trusted"),
         (urllib3.ProxyError, "the proxy does not let it through"),
-        (urllib3.NewConnectionError, "connection refused"),
         (urllib3.ProtocolError, "connection broke"),
+        (urllib3.IncompleteRead, "connection broke"),
+        (urllib3.InvalidChunkLength, "connection broke"),
     )
     for kind, connection in causes:
         if isinstance(error, kind):

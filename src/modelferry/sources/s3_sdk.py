@@ -55,12 +55,12 @@ def read_botocore(error: botocore.BotoCoreError | botocore.ClientError) -> Refus
             details = error.response.get("Error", {})
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
             return Refusal(status=status, code=details.get("Code", ""))
-        case botocore.EndpointConnectionError() if "resolve" in str(error):
-            return Refusal(connection="its name is not known to DNS")
         case botocore.ConnectTimeoutError() | botocore.ReadTimeoutError():
             return Refusal(connection="no answer in time")
         case botocore.SSLError():
             return Refusal(connection="its TLS certificate is not trusted")
+        case botocore.ConnectionError():
+            return Refusal(connection="connection failed")
         case botocore.HTTPClientError() | botocore.IncompleteReadError():
             return Refusal(connection="connection broke")
         case _:

@@ -13,7 +13,8 @@ from collections.abc import Iterable
 
 _VERSION = re.compile(
     r"[vV]?(?P<numbers>\d+(?:\.\d+)*)"
-    r"(?:(?<=\d)(?P<pre>-[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?(?P<build>\+[0-9A-Za-z.-]+)?)"
+    r"(?P<pre>-[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?(?P<build>\+[0-9A-Za-z.-]+)?",
+    re.ASCII,
 )
 _NumberOrText = tuple[int, int, str]  # numbers rank below text, as in semver
 

@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import PurePosixPath
+
+import pytest
+
+from modelferry.artifacts import ModelFile
+from modelferry.errors import Cancelled, ModelChanged, ModelError
+from modelferry.sources import ranges
+from modelferry.sources.ranges import PART_BYTES, Part, in_order, parts_of
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture(autouse=True)
+def no_reader_is_left():
+    yield
+    deadline = time.monotonic() + 5
+    while left := [each.name for each in threading.enumerate() if each.name.startswith("reader-")]:
+        assert time.monotonic() < deadline, f"still there: {left}"
+        time.sleep(0.01)
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranges, "_pause", lambda stopped, seconds: None)
+
+
+def file(size: int, name: str = "a") -> ModelFile:
+    return ModelFile(
+        uri=f"s3://bucket/{name}",
+        image_path=PurePosixPath("/model", name),
+        size_bytes=size,
+        etag='"1"',
+        version_id=None,
+        modified=None,
+        source_line=1,
+    )
+
+
+def small_parts(count: int, size: int = 10) -> list[Part]:
+    model = file(count * size)
+    return [Part(file=model, start=n * size, stop=(n + 1) * size) for n in range(count)]
+
+
+def numbered(_: ModelFile, start: int, stop: int) -> memoryview:
+    return memoryview(bytes([start // 10 % 256]) * (stop - start))
+
+
+@pytest.mark.parametrize(
+    ("size", "start", "stop", "expected"),
+    [
+        (0, 0, None, []),
+        (1, 0, None, [(0, 1)]),
+        (PART_BYTES, 0, None, [(0, PART_BYTES)]),
+        (PART_BYTES + 1, 0, None, [(0, PART_BYTES), (PART_BYTES, PART_BYTES + 1)]),
+        (9 * MIB, 3 * MIB, 5 * MIB, [(3 * MIB, 4 * MIB), (4 * MIB, 5 * MIB)]),
+        (9 * MIB, 5, 5, []),
+    ],
+)
+def test_cuts_a_range_into_aligned_parts(
+    size: int, start: int, stop: int | None, expected: list[tuple[int, int]]
+) -> None:
+    assert [(part.start, part.stop) for part in parts_of(file(size), start, stop)] == expected
+
+
+def test_parts_are_4_to_8_mib_and_the_window_64() -> None:
+    assert 4 * MIB <= PART_BYTES <= 8 * MIB
+    assert ranges.WINDOW_BYTES <= 64 * MIB
+
+
+def test_order_is_kept_whichever_part_comes_first() -> None:
+    def slow_at_first(model: ModelFile, start: int, stop: int) -> memoryview:
+        time.sleep(0.02 if start % 40 == 0 else 0)
+        return numbered(model, start, stop)
+
+    parts = small_parts(40)
+    got = list(in_order(slow_at_first, parts, connections=8))
+    assert [part for part, _ in got] == parts
+    assert [bytes(body) for _, body in got] == [bytes([n]) * 10 for n in range(40)]
+
+
+def test_reads_run_side_by_side() -> None:
+    meeting = threading.Barrier(6, timeout=5)
+
+    def together(model: ModelFile, start: int, stop: int) -> memoryview:
+        meeting.wait()
+        return numbered(model, start, stop)
+
+    assert len(list(in_order(together, small_parts(6), connections=6))) == 6
+
+
+def test_one_connection_reads_one_after_the_other() -> None:
+    busy = threading.Lock()
+    starts: list[int] = []
+
+    def alone(model: ModelFile, start: int, stop: int) -> memoryview:
+        assert busy.acquire(blocking=False)
+        starts.append(start)
+        time.sleep(0.001)
+        busy.release()
+        return numbered(model, start, stop)
+
+    list(in_order(alone, small_parts(20), connections=1))
+    assert starts == [n * 10 for n in range(20)]
+
+
+def test_the_window_bounds_what_is_held_even_when_nobody_takes_it() -> None:
+    asked: list[int] = []
+
+    def counting(model: ModelFile, start: int, stop: int) -> memoryview:
+        asked.append(start)
+        return numbered(model, start, stop)
+
+    bodies = in_order(counting, small_parts(100), connections=8, window_bytes=50)
+    next(bodies)
+    time.sleep(0.05)
+    assert len(asked) == 5, "the part in the consumer's hands counts too"
+    next(bodies)
+    time.sleep(0.05)
+    assert len(asked) == 6
+    bodies.close()
+
+
+def test_a_part_larger_than_the_window_still_comes() -> None:
+    assert (
+        len(list(in_order(numbered, small_parts(3, size=100), connections=2, window_bytes=10))) == 3
+    )
+
+
+def test_a_temporary_failure_is_tried_again_for_that_part_alone() -> None:
+    asked: list[int] = []
+
+    def flaky(model: ModelFile, start: int, stop: int) -> memoryview:
+        asked.append(start)
+        if start == 20 and asked.count(20) < 4:
+            raise ModelError("reset", temporary=True)
+        return numbered(model, start, stop)
+
+    assert len(list(in_order(flaky, small_parts(5), connections=2))) == 5
+    assert sorted(asked) == [0, 10, 20, 20, 20, 20, 30, 40]
+
+
+def test_a_short_body_is_noticed_and_asked_for_again() -> None:
+    asked: list[int] = []
+
+    def short(model: ModelFile, start: int, stop: int) -> memoryview:
+        asked.append(start)
+        return numbered(model, start, stop)[: 9 if asked.count(start) == 1 else 10]
+
+    assert all(len(body) == 10 for _, body in in_order(short, small_parts(4), connections=2))
+    assert len(asked) == 8
+
+
+@pytest.mark.parametrize("length", [0, 9, 11])
+def test_a_body_of_the_wrong_length_every_time_is_an_error(length: int) -> None:
+    with pytest.raises(ModelError, match="ended early") as caught:
+        list(in_order(lambda *_: memoryview(bytes(length)), small_parts(1), connections=1))
+    assert f"{length} of 10 bytes" in caught.value.seen
+
+
+def test_a_lasting_failure_is_raised_in_its_turn_and_the_rest_is_dropped() -> None:
+    asked: list[int] = []
+
+    def changed(model: ModelFile, start: int, stop: int) -> memoryview:
+        asked.append(start)
+        if start == 30:
+            raise ModelChanged("changed")
+        time.sleep(0.005)
+        return numbered(model, start, stop)
+
+    bodies = in_order(changed, small_parts(500), connections=2, window_bytes=100)
+    assert [next(bodies)[0].start for _ in range(3)] == [0, 10, 20]
+    with pytest.raises(ModelChanged):
+        next(bodies)
+    assert asked.count(30) == 1, "only temporary failures are tried again"
+    time.sleep(0.05)
+    assert len(asked) < 20
+
+
+def test_a_consumer_that_stops_stops_the_readers() -> None:
+    asked: list[int] = []
+
+    def slow(model: ModelFile, start: int, stop: int) -> memoryview:
+        asked.append(start)
+        time.sleep(0.01)
+        return numbered(model, start, stop)
+
+    def consume() -> None:
+        for number, _ in enumerate(in_order(slow, small_parts(1000), connections=4)):
+            if number == 2:
+                raise Cancelled("stop")
+
+    with pytest.raises(Cancelled):
+        consume()
+    before = len(asked)
+    time.sleep(0.1)
+    assert len(asked) <= before + 4
+
+
+def test_a_stuck_read_does_not_hold_up_a_cancel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranges, "_LEAVE_S", 0.1)
+    release = threading.Event()
+
+    def stuck(model: ModelFile, start: int, stop: int) -> memoryview:
+        if start:
+            release.wait(10)
+        return numbered(model, start, stop)
+
+    bodies = in_order(stuck, small_parts(8), connections=4)
+    next(bodies)
+    started = time.monotonic()
+    bodies.close()
+    assert time.monotonic() - started < 2
+    assert all(t.daemon for t in threading.enumerate() if t.name.startswith("reader-"))
+    release.set()
+
+
+def test_waiting_for_another_try_ends_with_the_iteration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # the real pauses
+
+    def down(model: ModelFile, start: int, stop: int) -> memoryview:
+        if start:
+            raise ModelError("503", temporary=True)
+        return numbered(model, start, stop)
+
+    bodies = in_order(down, small_parts(4), connections=4)
+    next(bodies)
+    started = time.monotonic()
+    bodies.close()
+    assert time.monotonic() - started < 1
+
+
+def test_several_files_share_one_window() -> None:
+    files = [file(25, "a"), file(0, "b"), file(7, "c")]
+    parts = [part for each in files for part in parts_of(each)]
+    got = [(part.file.uri, len(body)) for part, body in in_order(numbered, parts, connections=3)]
+    assert got == [("s3://bucket/a", 25), ("s3://bucket/c", 7)]

@@ -7,7 +7,6 @@ import tempfile
 from pathlib import Path
 
 from testbed import debian_tree, engine, layout, mirror
-from testbed.commands import succeeds
 from testbed.engine import docker
 
 FLASK_IMAGE = "modelferry-testbed/python-flask:trixie"
@@ -106,7 +105,7 @@ def _mirror_name(name: str) -> str:
 
 
 def _id_of(name: str) -> str | None:
-    if not succeeds("docker", "image", "inspect", name, env=engine.Engine().env()):
+    if not engine.answers("image", "inspect", name):
         return None
     return docker("image", "inspect", "--format", "{{.Id}}", name).strip()
 

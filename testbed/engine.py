@@ -13,6 +13,7 @@ from testbed.part import TestbedError
 
 _DAEMON = "dockerd"
 _SOCKET = Path("/var/run/docker.sock")
+_DEFAULT_HOST = f"unix://{_SOCKET}"
 _SIZES = {"max-size": "20m", "max-file": "1"}
 
 
@@ -45,8 +46,12 @@ class Engine:
         state = layout.state_dir("engine")
         before = state / "network-before.json"
         if not before.exists():
-            return  # never started, or not ours
-        if processes.alive(_DAEMON) and self.running():
+            return  # never started
+        listens = web.listens(_SOCKET)
+        if listens and not processes.alive(_DAEMON):
+            before.unlink()  # ours is gone, somebody else's came after it
+            return
+        if listens:
             _remove_containers_and_networks()
         processes.stop(_DAEMON, timeout_s=40)
         processes.kill_users_of(state / "exec", "containerd")
@@ -58,35 +63,38 @@ class Engine:
         _SOCKET.unlink(missing_ok=True)
 
     def running(self) -> bool:
-        return succeeds("docker", "version", "--format", "{{.Server.Version}}", env=self.env())
+        return answers("version")
 
     def env(self) -> dict[str, str]:
-        address = host()
-        return {} if address is None else {"DOCKER_HOST": address}
+        return {} if host() == _DEFAULT_HOST else {"DOCKER_HOST": host()}
 
 
-def host() -> str | None:
-    """The engine's address, None for the default socket."""
+def host() -> str:
+    """The address of the engine to use, whatever context the docker client is in."""
     named = os.environ.get("MODELFERRY_TESTBED_DOCKER_HOST")
-    return named or os.environ.get("DOCKER_HOST") or None
+    return named or os.environ.get("DOCKER_HOST") or _DEFAULT_HOST
+
+
+def answers(*arguments: str) -> bool:
+    """Whether this docker command, a question, succeeds."""
+    return succeeds("docker", *arguments, env={"DOCKER_HOST": host()})
 
 
 def docker(*arguments: str | Path, env: Mapping[str, str] | None = None) -> str:
     """Run the docker client against the testbed's engine; its standard output."""
-    return run("docker", *arguments, env={**Engine().env(), **(env or {})})
+    return run("docker", *arguments, env={"DOCKER_HOST": host(), **(env or {})})
 
 
 def is_ours() -> bool:
-    return host() is None and processes.alive(_DAEMON)
+    return host() == _DEFAULT_HOST and processes.alive(_DAEMON)
 
 
 def _theirs() -> bool:
     """Whether to use an engine that is not the testbed's."""
-    named = host()
-    if named is None:
+    if host() == _DEFAULT_HOST:
         return not is_ours() and web.listens(_SOCKET)
-    if not Engine().running():
-        raise TestbedError(f"The Docker engine named by the environment, {named}, does not answer.")
+    if not answers("version"):
+        raise TestbedError(f"The Docker engine that the environment names, {host()}, is not there.")
     return True
 
 
@@ -98,7 +106,7 @@ def _client_package() -> str:
 
 def _settings() -> dict[str, object]:
     return {
-        "hosts": [f"unix://{_SOCKET}"],
+        "hosts": [_DEFAULT_HOST],
         "data-root": str(_data_root()),
         "exec-root": str(layout.state_dir("engine") / "exec"),
         "pidfile": str(_pid_file()),
@@ -118,6 +126,8 @@ def _pid_file() -> Path:
 
 
 def _remove_containers_and_networks() -> None:
-    if containers := docker("ps", "--all", "--quiet").split():
-        docker("rm", "--force", "--volumes", *containers)
-    docker("network", "prune", "--force")
+    """Of the testbed's own engine, whatever engine the environment names by now."""
+    ours = {"DOCKER_HOST": _DEFAULT_HOST}
+    if containers := docker("ps", "--all", "--quiet", env=ours).split():
+        docker("rm", "--force", "--volumes", *containers, env=ours)
+    docker("network", "prune", "--force", env=ours)

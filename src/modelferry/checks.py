@@ -14,7 +14,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 _FORM = "METHOD PATH [@FILE, NAME=@FILE or JSON] [=> STATUS] [contains TEXT]"
 _STATUS = re.compile(r"(?:(?P<left>.*)\s)?=>\s+(?P<status>\d+)(?:\s+contains\s+(?P<text>.+))?")
-_CONTAINS = re.compile(r"(?:(?P<left>.*?)\s)?contains\s+(?P<text>.+)")
+_CONTAINS = re.compile(r"(?:(?P<left>.*?)\s)??contains\s+(?P<text>.+)")
 _FILE = re.compile(r"(?:(?P<part>[^\s=@]+)=)?@(?P<file>\S.*)")
 
 

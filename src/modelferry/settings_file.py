@@ -26,7 +26,7 @@ def read_settings(text: str) -> tuple[dict[str, str], tuple[str, ...]]:
         ) from None
     except yaml.YAMLError as error:
         raise InputError(Fault(name=NAME, given=None, allowed=f"is no YAML: {error}")) from None
-    if root is None:
+    if root is None or root.tag == _NULL:
         return {}, ()
     if not isinstance(root, yaml.MappingNode):
         raise InputError(Fault(name=NAME, given=None, allowed="must hold lines `input: value`"))

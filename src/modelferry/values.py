@@ -118,7 +118,7 @@ class ImageRef:
 
 def parse_duration(text: str) -> float:
     """Seconds from `90s`, `10m`, `1h30m`; raises ValueError. A bare number has no unit to guess."""
-    if not re.fullmatch(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h))+", text):
+    if not re.fullmatch(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h))+", text):
         raise ValueError(f"{text!r} is no duration")
     return sum(
         float(number) * _DURATION_UNITS[unit]

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("modelferry.engine")
 
+Store = Literal["classic", "containerd"]
+
 _ANSWER_S = 60.0
 _DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 
@@ -24,7 +26,7 @@ _DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineFacts:
     version: str
-    store: Literal["classic", "containerd"]  # decides what an image ID is the digest of
+    store: Store  # decides what an image ID is the digest of
     driver: str
     platform: str  # os/arch, as OCI writes it
     data_root: Path

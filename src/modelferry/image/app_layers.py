@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from modelferry.artifacts import Descriptor, Layer
-from modelferry.engine import Engine
+from modelferry.engine import Engine, Store
 from modelferry.errors import BuildError
 from modelferry.image.compose import GZIP_LAYER_TYPE, LAYER_TYPE, AppImage
 from modelferry.image.file_range import FileRange
@@ -48,11 +48,7 @@ def save_app(engine: Engine, image_id: str, folder: Path, *, compress: bool) -> 
     """`folder` keeps the archive, and the compressed layers, for as long as they are read."""
     started = time.monotonic()
     archive = _save(engine, image_id, folder / "app.tar")
-    entries = _index(archive)
-    if engine.facts.store == "containerd":
-        saved = _from_layout(entries)
-    else:
-        saved = _from_docker_archive(entries, folder if compress else None)
+    saved = read_archive(archive, engine.facts.store, compress_in=folder if compress else None)
     size = sum(layer.descriptor.size_bytes for layer in saved.image.layers)
     log.info(
         "app: %d layers, %s, out of the engine in %s",
@@ -61,6 +57,14 @@ def save_app(engine: Engine, image_id: str, folder: Path, *, compress: bool) -> 
         format_duration(time.monotonic() - started),
     )
     return saved
+
+
+def read_archive(archive: Path, store: Store, *, compress_in: Path | None) -> SavedApp:
+    """`compress_in` takes the compressed layers; None leaves the layers as they are."""
+    entries = _index(archive)
+    if store == "containerd":
+        return _from_layout(entries)
+    return _from_docker_archive(entries, compress_in)
 
 
 def _save(engine: Engine, image_id: str, target: Path) -> Path:
@@ -93,7 +97,6 @@ def _index(archive: Path) -> dict[str, FileRange]:
 
 
 def _from_docker_archive(entries: Mapping[str, FileRange], folder: Path | None) -> SavedApp:
-    """`folder` takes the compressed layers; None leaves them as they are."""
     listed = json.loads(entries["manifest.json"].read_all())[0]
     config = entries[listed["Config"]].read_all()
     diff_ids: list[Digest] = json.loads(config)["rootfs"]["diff_ids"]

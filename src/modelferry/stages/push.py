@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from modelferry.artifacts import Image, PushedImage, TestedImage
 from modelferry.errors import RegistryError
-from modelferry.plan import PushPlan
+from modelferry.plan.spec import PushPlan
 from modelferry.progress import log_meter
 from modelferry.registry.client import Registry
 from modelferry.values import Digest, format_bytes

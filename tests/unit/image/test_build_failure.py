@@ -1,0 +1,92 @@
+import pytest
+
+from modelferry.image.build_failure import explain, find_instruction
+
+DOCKERFILE = """\
+# syntax=docker/dockerfile:1
+FROM python:3.12-slim AS base
+COPY requirements.txt /code/
+# a comment
+RUN pip install \\
+      --no-cache-dir \\
+      # inside
+      -r /code/requirements.txt
+COPY app.py /code/
+RUN false
+"""
+
+
+def test_old_buildkit_shows_the_step_and_we_find_its_line() -> None:
+    lines = [
+        "#8 [4/4] RUN false",
+        "#8 ERROR: executor failed running [/bin/sh -c false]: exit code: 1",
+        "------",
+        " > [4/4] RUN false:",
+        "------",
+        (
+            "ERROR: failed to build: failed to solve: executor failed running [/bin/sh -c false]: "
+            "exit code: 1"
+        ),
+    ]
+    failure = explain(lines, DOCKERFILE)
+    assert (failure.step, failure.line, failure.reason) == ("RUN false", 10, "exit code: 1")
+
+
+def test_newer_buildkit_tells_the_line() -> None:
+    lines = [
+        "------",
+        " > [base 3/4] RUN pip install -r x:",
+        "1.2 ERROR: No matching distribution found for nosuch",
+        "------",
+        "Dockerfile:41",
+        "--------------------",
+        "  41 | >>> RUN pip install -r x",
+        "--------------------",
+        (
+            'ERROR: failed to build: failed to solve: process "/bin/sh -c pip install -r x" did not '
+            "complete successfully: exit code: 1"
+        ),
+    ]
+    failure = explain(lines, DOCKERFILE)
+    assert failure.line == 41
+    assert failure.step == "RUN pip install -r x"
+    assert failure.reason == "exit code: 1"
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "dockerfile parse error line 3: unknown instruction: RUNN",
+        "dockerfile parse error on line 3: unknown instruction: RUNN",
+    ],
+)
+def test_a_syntax_error_names_its_line(told: str) -> None:
+    failure = explain([f"ERROR: failed to solve: {told}"], DOCKERFILE)
+    assert (failure.line, failure.reason) == (3, "unknown instruction: RUNN")
+
+
+def test_an_error_without_a_step_still_gives_its_reason() -> None:
+    lines = [
+        "#3 [internal] load metadata for docker.io/library/nosuch:1",
+        "ERROR: failed to build: failed to solve: nosuch:1: not found",
+    ]
+    failure = explain(lines, DOCKERFILE)
+    assert (failure.step, failure.line, failure.reason) == ("", None, "nosuch:1: not found")
+
+
+def test_output_that_says_nothing_is_no_crash() -> None:
+    assert explain([], "").reason == "no output"
+    assert explain(["Killed"], "").reason == "Killed"
+
+
+@pytest.mark.parametrize(
+    ("step", "line"),
+    [
+        ("RUN pip install --no-cache-dir -r /code/requirements.txt", 5),
+        ("COPY app.py /code/", 9),
+        ("COPY other.py /code/", None),  # two COPY lines, either could be meant
+        ("FROM docker.io/library/python:3.12-slim@sha256:1", 2),
+    ],
+)
+def test_the_line_of_an_instruction(step: str, line: int | None) -> None:
+    assert find_instruction(DOCKERFILE, step) == line

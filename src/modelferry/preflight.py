@@ -47,7 +47,7 @@ def preflight(plan: Plan) -> Ready:
     try:
         model = pool.submit(lambda: plan.model and resolve(plan.model, plan.context.workspace))
         engine = pool.submit(lambda: _engine(plan.build) if plan.build else None)
-        registry = pool.submit(lambda: plan.push and _registry(plan.push, plan.dry_run))
+        registry = pool.submit(lambda: plan.push and _registry(plan.push))
         target = pool.submit(lambda: plan.deploy and _target(plan))
         _raise_any([future.exception() for future in (model, engine, registry, target)])
     finally:

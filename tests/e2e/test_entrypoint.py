@@ -86,7 +86,7 @@ def test_the_tutorial_end_to_end_and_once_more(
         "model": "\n".join(lines),
         "context": "flaskwebapp",
         "repository": "model-api",
-        "unit-tests": "python -m pytest -p no:cacheprovider /code/tests/unit",
+        "unit-tests": "python -m pytest /code/tests/unit",
         "health-path": "/version",
         "checks": "POST /score image=@flaskwebapp/tests/integration/blue.png contains blue",
         "integration-tests": "flaskwebapp/tests/integration",

@@ -6,15 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from modelferry.checks import Check
-from modelferry.values import ImageRef, Secret
+from modelferry.cluster.access import ClusterAccess
+from modelferry.values import ImageRef
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterAccess:
-    """`kubeconfig` is a path or the content itself; None: KUBECONFIG, else in-cluster."""
-
-    kubeconfig: Secret | None
-    context: str | None
+__all__ = ["ClusterAccess", "DeploySpec", "ImageRule"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

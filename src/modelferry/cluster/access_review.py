@@ -1,0 +1,113 @@
+"""May we? Asked before anything is built, by reviews that the API server answers for anyone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from modelferry.cluster.resources import EVENTS, PODS, REPLICA_SETS, Resource
+from modelferry.cluster.transport import Refused
+from modelferry.errors import RolloutError
+
+Call = Callable[..., dict[str, Any]]
+Places = Sequence[tuple[Resource, str | None]]
+
+_REPLACED = ("Pod", "Job")  # kinds that may have to be deleted and made anew
+_MAKE_PODS = ("Pod", "Job", "ReplicationController")  # and all of the group apps
+_API = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    verb: str
+    resource: Resource
+    namespace: str | None
+    subresource: str = ""
+
+    def __str__(self) -> str:
+        names = (self.resource.plural, self.subresource)
+        name = "/".join(filter(None, names))
+        group = f".{self.resource.group}" if self.resource.group else ""
+        where = f" in namespace {self.namespace}" if self.namespace else ""
+        return f"{self.verb} {name}{group}{where}"
+
+
+def check(call: Call, objects: Places, watched: Callable[[Resource], bool]) -> tuple[str, ...]:
+    needed = tuple(dict.fromkeys(_needed(objects, watched)))
+    useful = tuple(question for question in dict.fromkeys(_useful(objects)))
+    with ThreadPoolExecutor(8) as pool:
+        questions = (*needed, *useful)
+        answers = pool.map(lambda question: _ask(call, question), questions)
+        allowed = dict(zip(questions, answers, strict=True))
+    missing = [question for question in needed if not allowed[question]]
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if missing[1:] else ""
+        raise RolloutError(
+            f"{_user(call)} may not {missing[0]}{more}",
+            seen="\n".join(f"- missing: {question}" for question in missing),
+            do="Grant these by a Role and a RoleBinding: docs/kubernetes-role.md has both.",
+        )
+    return tuple(
+        f"the cluster's user may not {question}: a failed rollout would show less"
+        for question in useful
+        if not allowed[question]
+    )
+
+
+def _needed(objects: Places, watched: Callable[[Resource], bool]) -> Iterator[_Question]:
+    for resource, namespace in objects:
+        for verb in ("get", "create", "patch"):
+            yield _Question(verb, resource, namespace)
+        if watched(resource):
+            yield from _reading(resource, namespace)
+        if resource.kind in _REPLACED:
+            yield _Question("delete", resource, namespace)
+        if _makes_pods(resource):
+            yield from _reading(PODS, namespace)
+        if resource.kind == "Deployment":
+            yield from _reading(REPLICA_SETS, namespace)
+
+
+def _useful(objects: Places) -> Iterator[_Question]:
+    for namespace in dict.fromkeys(where for kind, where in objects if _makes_pods(kind)):
+        yield _Question("get", PODS, namespace, "log")
+        # a WebSocket begins as a GET, and newer API servers ask for `create` besides
+        yield _Question("get", PODS, namespace, "portforward")
+        yield _Question("create", PODS, namespace, "portforward")
+        yield from _reading(EVENTS, namespace)
+
+
+def _reading(resource: Resource, namespace: str | None) -> Iterator[_Question]:
+    yield _Question("list", resource, namespace)
+    yield _Question("watch", resource, namespace)
+
+
+def _makes_pods(resource: Resource) -> bool:
+    return resource.kind in _MAKE_PODS or resource.group == "apps"
+
+
+def _ask(call: Call, question: _Question) -> bool:
+    attributes = {
+        "verb": question.verb,
+        "group": question.resource.group,
+        "resource": question.resource.plural,
+        "subresource": question.subresource,
+        "namespace": question.namespace or "",
+    }
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": attributes},
+    }
+    return bool(call("POST", _API, body=review)["status"]["allowed"])
+
+
+def _user(call: Call) -> str:
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    try:
+        answer = call("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", body=review)
+    except Refused:  # before Kubernetes 1.28, or not granted: only the name is lost
+        return "the kubeconfig's user"
+    return f"user {answer['status']['userInfo']['username']!r}"

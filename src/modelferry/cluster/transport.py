@@ -1,0 +1,184 @@
+"""HTTP to the API server: one place for credentials, time limits and what each refusal means."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import urllib3
+from kubernetes.client import ApiClient
+from urllib3.exceptions import HTTPError, LocationParseError, MaxRetryError
+
+from modelferry.cluster.kubeconfig import Credentials
+from modelferry.errors import FerryError, IdentityError, RolloutError
+
+Query = Sequence[tuple[str, str]]
+
+_CONNECT_S = 10.0
+_READ_S = 40.0  # above the 30 s in which the API server gives up on an admission webhook
+_TEMPORARY = (429, 500, 502, 503, 504)
+_PREFERENCES = (("User-Agent", "modelferry"), ("Accept", "application/json"))
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One entry of a refusal's details: a field and what is wrong there."""
+
+    reason: str
+    field: str
+    message: str
+
+
+class Refused(RolloutError):
+    """The API server answered no. `reason` is the API's word: NotFound, Conflict, Invalid…"""
+
+    def __init__(self, what: str, *, code: int, status: dict[str, Any], do: str = "") -> None:
+        self.code = code
+        self.reason = str(status.get("reason", ""))
+        self.message = str(status.get("message", ""))
+        self.causes = tuple(
+            Cause(
+                cause.get("reason", ""), cause.get("field", ""), " ".join(cause["message"].split())
+            )
+            for cause in (status.get("details") or {}).get("causes") or ()
+            if cause.get("message")
+        )
+        # A webhook that failed was waited for by the server already; again would take as long.
+        temporary = code in _TEMPORARY and "webhook" not in self.message
+        super().__init__(what, do=do, temporary=temporary)
+
+
+class Transport:
+    """Thread-safe: urllib3 pools connections, and a token is renewed by one caller at a time."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._client = ApiClient(configuration=credentials.configuration)
+        self._pool: urllib3.PoolManager = self._client.rest_client.pool_manager
+        self._lock = threading.Lock()
+        self.origin = credentials.origin
+        self.server = str(credentials.configuration.host).rstrip("/")
+
+    @property
+    def configuration(self) -> Any:
+        return self._client.configuration
+
+    def headers(self) -> dict[str, str]:
+        """With a token that is valid now: the SDK renews it when it is asked for."""
+        headers = dict(_PREFERENCES)
+        with self._lock:
+            self._client.update_params_for_auth(headers, [], ["BearerToken"], "", "", None)
+        return headers
+
+    def json(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query = (),
+        body: Any = None,
+        content_type: str = "application/json",
+        read_s: float = _READ_S,
+    ) -> dict[str, Any]:
+        payload = None if body is None else json.dumps(body).encode()
+        with self.open(
+            method, path, query=query, body=payload, content_type=content_type, read_s=read_s
+        ) as response:
+            return json.loads(response.data or b"{}")
+
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        read_s: float,
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Status, headers and body, whatever the status: for what answers behind the server."""
+        try:
+            response = self._pool.request(
+                method,
+                f"{self.server}{path}",
+                body=body,
+                headers={**self.headers(), **headers},
+                timeout=urllib3.Timeout(connect=_CONNECT_S, read=read_s),
+                retries=False,
+                redirect=False,
+            )
+        except (HTTPError, OSError) as error:
+            raise self._unreachable(error) from error
+        return response.status, response.headers, response.data
+
+    @contextmanager
+    def open(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query = (),
+        body: bytes | None = None,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+        read_s: float = _READ_S,
+    ) -> Generator[urllib3.BaseHTTPResponse]:
+        """The response of a success, unread; errors while reading it are translated, too."""
+        url = f"{self.server}{path}" + (f"?{urlencode(query)}" if query else "")
+        headers = self.headers() | {"Content-Type": content_type, "Accept": accept}
+        try:
+            response = self._pool.request(
+                method,
+                url,
+                body=body,
+                headers=headers,
+                timeout=urllib3.Timeout(connect=_CONNECT_S, read=read_s),
+                retries=False,
+                preload_content=False,
+            )
+            try:
+                if response.status >= 400:
+                    raise self._refusal(method, path, response.status, response.data)
+                yield response
+            finally:
+                response.close()  # read to its end, the connection is back in the pool already
+        except (HTTPError, LocationParseError, OSError) as error:
+            raise self._unreachable(error) from error
+
+    def _refusal(self, method: str, path: str, code: int, content: bytes) -> FerryError:
+        status = _status(content)
+        message = status.get("message") or f"HTTP {code} to {method} {path}"
+        if code == 401:
+            return IdentityError(
+                f"the cluster at {self.server} refused the credential (401)",
+                seen=f"It came from {self.origin}. The server said: {message}",
+                do="Renew the token or certificate in `kubeconfig`, or choose another"
+                " `kube-context`.",
+            )
+        do = ""
+        if code == 403 and status.get("reason") == "Forbidden" and "cannot" in message:
+            do = "Give that user the verb on that resource: docs/kubernetes-role.md has a Role."
+        return Refused(f"the cluster refused: {message}", code=code, status=status, do=do)
+
+    def _unreachable(self, error: Exception) -> RolloutError:
+        reason = error.reason if isinstance(error, MaxRetryError) and error.reason else error
+        return RolloutError(
+            f"the cluster at {self.server} does not answer",
+            seen=" ".join(str(reason).split()),
+            do=f"Check the address, the network and the certificates of {self.origin}.",
+            temporary=True,
+        )
+
+
+def _status(content: bytes) -> dict[str, Any]:
+    """The API's Status object; a proxy in between may have answered anything else."""
+    try:
+        status = json.loads(content)
+    except ValueError:
+        status = None
+    if isinstance(status, dict) and "message" in status:
+        return status
+    return {"message": " ".join(content.decode(errors="replace").split())[:300]}

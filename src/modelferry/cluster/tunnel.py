@@ -1,0 +1,139 @@
+"""A local address that leads to a port of a pod, by the API server's port-forward.
+
+The wire is v4.channel.k8s.io: one WebSocket per connection, each frame led by its channel (0 the
+data, 1 the error text), the first frame of a channel holding the port number.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from kubernetes.stream.ws_client import create_websocket
+from websocket import ABNF, WebSocket, WebSocketException, WebSocketTimeoutException
+
+from modelferry.cluster.resources import PODS
+from modelferry.cluster.transport import Transport
+from modelferry.errors import RolloutError
+
+_DATA, _ERROR = 0, 1
+_CHUNK = 64 * 1024
+_OPEN_S = 10.0
+
+
+class TunnelError(RolloutError):
+    """There is no way to the pod; says nothing about what runs in it."""
+
+
+class Tunnel:
+    """Listens on a free loopback port; each connection gets a WebSocket of its own."""
+
+    def __init__(self, transport: Transport, pod: str, namespace: str, port: int) -> None:
+        self._transport, self._port = transport, port
+        self._path = f"{PODS.path(namespace, pod, 'portforward')}?ports={port}"
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._open: set[WebSocket] = set()
+        self.last_error = ""  # what the node said when the port could not be reached
+        threading.Thread(target=self._accept, name=f"tunnel to {pod}", daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with suppress(OSError):  # wakes accept(), which a close alone does not
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for channel in tuple(self._open):
+            _end(channel)
+
+    def dial(self) -> WebSocket:
+        """One connection to the pod's port, as frames."""
+        transport = self._transport
+        headers = {name.lower(): value for name, value in transport.headers().items()}
+        headers["sec-websocket-protocol"] = "v4.channel.k8s.io"
+        address = "ws" + transport.server.removeprefix("http") + self._path
+        try:
+            channel = create_websocket(transport.configuration, address, headers)
+        except (WebSocketException, OSError) as error:
+            raise TunnelError(
+                f"port-forward through {transport.server} is not possible: "
+                + " ".join(str(error).split())[:300],
+                do="Allow the user `create` and `get` on pods/portforward"
+                " (docs/kubernetes-role.md); a proxy in between must pass WebSockets.",
+            ) from error
+        channel.settimeout(None)
+        return channel
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                local, _ = self._listener.accept()
+            except OSError:
+                return  # closed
+            threading.Thread(target=self._carry, args=(local,), daemon=True).start()
+
+    def _carry(self, local: socket.socket) -> None:
+        with local:
+            try:
+                channel = self.dial()
+            except TunnelError as error:
+                self.last_error = str(error)
+                return
+            self._open.add(channel)
+            upward = threading.Thread(target=_send, args=(local, channel), daemon=True)
+            upward.start()
+            self._receive(channel, local)
+            self._open.discard(channel)
+            _end(channel)
+
+    def _receive(self, channel: WebSocket, local: socket.socket) -> None:
+        greeted: set[int] = set()
+        with suppress(WebSocketException, OSError):
+            while True:
+                opcode, frame = channel.recv_data()
+                if opcode == ABNF.OPCODE_CLOSE:
+                    return
+                kind, content = frame[0], frame[1:]
+                if kind not in greeted:
+                    greeted.add(kind)  # the port number
+                elif kind == _ERROR:
+                    self.last_error = content.decode(errors="replace").strip()
+                    return
+                else:
+                    local.sendall(content)
+
+
+def _send(local: socket.socket, channel: WebSocket) -> None:
+    with suppress(WebSocketException, OSError):
+        while content := local.recv(_CHUNK):
+            channel.send_binary(bytes([_DATA]) + content)
+    _end(channel)  # the client has gone; nobody reads what may still come
+
+
+def _end(channel: WebSocket) -> None:
+    with suppress(WebSocketException, WebSocketTimeoutException, OSError, ssl.SSLError):
+        channel.close(timeout=1)
+
+
+def open_tunnel(transport: Transport, pod: str, namespace: str, port: int) -> Tunnel:
+    """Raises TunnelError when the API server does not let us through."""
+    tunnel = Tunnel(transport, pod, namespace, port)
+    try:
+        _end(tunnel.dial())
+    except BaseException:
+        tunnel.__exit__(None, None, None)
+        raise
+    return tunnel

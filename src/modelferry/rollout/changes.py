@@ -1,0 +1,149 @@
+"""What an apply will do to each object, decided from what the cluster has and from its answer to
+a dry run. Pure; apply.py carries it out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from modelferry.cluster.resources import Resource
+from modelferry.rollout import podspec
+from modelferry.rollout.manifests import ManifestObject
+
+Object = Mapping[str, Any]
+
+_FIRST = (
+    "Namespace",
+    "CustomResourceDefinition",
+    "PriorityClass",
+    "ResourceQuota",
+    "LimitRange",
+    "ServiceAccount",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "Role",
+    "RoleBinding",
+    "NetworkPolicy",
+    "ConfigMap",
+    "Secret",
+    "PersistentVolume",
+    "PersistentVolumeClaim",
+    "Service",
+)
+_REPLACEABLE = (("", "Pod"), ("batch", "Job"))
+_OURS = "modelferry/"  # annotations that say which run applied what
+_BOOKKEEPING = ("managedFields", "resourceVersion", "generation", "creationTimestamp", "uid")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """An object with the place in the cluster where it goes."""
+
+    manifest: ManifestObject
+    resource: Resource
+    namespace: str | None  # None: the kind has none
+
+    @property
+    def label(self) -> str:
+        return self.manifest.label
+
+    @property
+    def body(self) -> Object:
+        return self.manifest.body
+
+
+class Action(StrEnum):
+    CREATE = "create"
+    UPDATE = "update"
+    UNCHANGED = "leave"
+    REPLACE = "replace"
+    UNCHECKED = "create (not yet checkable)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    placed: Placed
+    action: Action
+    live: Object | None
+    force: bool = False  # take the fields that a manager who yields still owns
+    why: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.placed.label}" + (f": {self.why}" if self.why else "")
+
+
+def ordered(objects: Sequence[Placed]) -> tuple[Placed, ...]:
+    """What others need comes first; among equals the order of the manifests stays."""
+
+    def rank(placed: Placed) -> int:
+        if placed.manifest.kind in _FIRST:
+            return _FIRST.index(placed.manifest.kind)
+        return len(_FIRST) + (podspec.spec_path(placed.body) is None)
+
+    return tuple(sorted(objects, key=rank))
+
+
+def marked(manifest: ManifestObject, marks: Mapping[str, str], image: str) -> ManifestObject:
+    """Annotates the workloads that run `image`, not their pod templates: those would restart."""
+    if image not in podspec.images(manifest.body).values():
+        return manifest
+    body = manifest.body
+    for name, value in marks.items():
+        body = podspec.with_value(body, ("metadata", "annotations", _OURS + name), value)
+    return manifest.changed(body)
+
+
+def with_body(placed: Placed, body: Object) -> Placed:
+    return replace(placed, manifest=placed.manifest.changed(body))
+
+
+def decided(placed: Placed, live: Object | None, result: Object, *, force: bool) -> Change:
+    """`result` is what the dry run of the apply gave."""
+    change = Change(placed=placed, action=Action.UPDATE, live=live, force=force)
+    if live is None:
+        return replace(change, action=Action.CREATE)
+    if why := _must_replace(live, result):
+        return replace(change, action=Action.REPLACE, why=why)
+    if _essence(live) == _essence(result):
+        return replace(change, action=Action.UNCHANGED)
+    return change
+
+
+def is_replaceable(placed: Placed) -> bool:
+    return (placed.resource.group, placed.resource.kind) in _REPLACEABLE
+
+
+def _must_replace(live: Object, result: Object) -> str:
+    group = str(live["apiVersion"]).rpartition("/")[0]
+    if (group, live["kind"]) not in _REPLACEABLE:
+        return ""
+    if _has_failed(live):
+        return "it has failed before"
+    if live["kind"] == "Pod" and podspec.images(live) != podspec.images(result):
+        return "its image changes"  # in place, the old container would look ready for a while
+    return ""
+
+
+def _has_failed(live: Object) -> bool:
+    status = live.get("status", {})
+    failed = any(
+        condition.get("type") == "Failed" and condition.get("status") == "True"
+        for condition in status.get("conditions") or ()
+    )
+    return failed or status.get("phase") == "Failed"
+
+
+def _essence(body: Object) -> Object:
+    """Without the server's bookkeeping, status and our own marks."""
+    metadata = {name: value for name, value in body["metadata"].items() if name not in _BOOKKEEPING}
+    annotations = {
+        name: value
+        for name, value in (metadata.get("annotations") or {}).items()
+        if not name.startswith(_OURS)
+    }
+    metadata["annotations"] = annotations
+    return {k: v for k, v in body.items() if k not in ("metadata", "status")} | {
+        "metadata": metadata
+    }

@@ -1,0 +1,76 @@
+"""Which pods are those of an object's current template. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+Object = Mapping[str, Any]
+
+_REVISION = "deployment.kubernetes.io/revision"
+_TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+
+
+def current_pods(
+    live: Object, pods: Iterable[Object], replica_sets: Iterable[Object]
+) -> tuple[Object, ...]:
+    """Without those that are going away."""
+    uid = live["metadata"]["uid"]
+    match live["kind"]:
+        case "Deployment":
+            owners = _current_replica_sets(live, replica_sets)
+            chosen = (pod for pod in pods if _owner(pod) in owners)
+        case "StatefulSet":
+            revision = live.get("status", {}).get("updateRevision")
+            chosen = (
+                pod
+                for pod in pods
+                if _owner(pod) == uid and _labels(pod).get("controller-revision-hash") == revision
+            )
+        case "DaemonSet":
+            generation = _annotations(live).get(_TEMPLATE_GENERATION)
+            chosen = (
+                pod
+                for pod in pods
+                if _owner(pod) == uid
+                and generation in (None, _labels(pod).get("pod-template-generation"))
+            )
+        case "Pod":
+            chosen = (pod for pod in pods if pod["metadata"]["uid"] == uid)
+        case _:
+            chosen = (pod for pod in pods if _owner(pod) == uid)
+    return tuple(pod for pod in chosen if "deletionTimestamp" not in pod["metadata"])
+
+
+def owner_uids(live: Object, replica_sets: Iterable[Object]) -> frozenset[str]:
+    """Whose FailedCreate events are about this object's current template."""
+    uid = live["metadata"]["uid"]
+    if live["kind"] == "Deployment":
+        return frozenset((uid, *_current_replica_sets(live, replica_sets)))
+    return frozenset((uid,))
+
+
+def _current_replica_sets(live: Object, replica_sets: Iterable[Object]) -> frozenset[str]:
+    """The controller copies a Deployment's revision from the ReplicaSet of its template."""
+    revision = _annotations(live).get(_REVISION)
+    return frozenset(
+        replica_set["metadata"]["uid"]
+        for replica_set in replica_sets
+        if _owner(replica_set) == live["metadata"]["uid"]
+        and _annotations(replica_set).get(_REVISION) == revision
+    )
+
+
+def _owner(body: Object) -> str | None:
+    for reference in body["metadata"].get("ownerReferences") or ():
+        if reference.get("controller"):
+            return reference["uid"]
+    return None
+
+
+def _labels(body: Object) -> Mapping[str, str]:
+    return body["metadata"].get("labels") or {}
+
+
+def _annotations(body: Object) -> Mapping[str, str]:
+    return body["metadata"].get("annotations") or {}

@@ -1,0 +1,120 @@
+"""Where the pod template and its containers stand in each kind that runs pods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+from modelferry.rollout.yaml_tree import Path
+
+Object = Mapping[str, Any]
+
+_TEMPLATE: Path = ("spec", "template", "spec")
+_POD_SPEC: dict[tuple[str, str], Path] = {
+    ("", "Pod"): ("spec",),
+    ("", "ReplicationController"): _TEMPLATE,
+    ("apps", "Deployment"): _TEMPLATE,
+    ("apps", "StatefulSet"): _TEMPLATE,
+    ("apps", "DaemonSet"): _TEMPLATE,
+    ("apps", "ReplicaSet"): _TEMPLATE,
+    ("batch", "Job"): _TEMPLATE,
+    ("batch", "CronJob"): ("spec", "jobTemplate", *_TEMPLATE),
+}
+_LISTS = ("initContainers", "containers", "ephemeralContainers")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    path: Path  # of the container in its object
+    name: str
+    image: str | None
+    body: Object
+
+    @property
+    def image_path(self) -> str:
+        """`spec.template.spec.containers[score].image`, for people."""
+        *parents, kind, _ = self.path
+        return f"{'.'.join(map(str, parents))}.{kind}[{self.name}].image"
+
+
+def spec_path(body: Object) -> Path | None:
+    """None: objects of this kind run no pods."""
+    group = str(body["apiVersion"]).rpartition("/")[0]
+    return _POD_SPEC.get((group, str(body["kind"])))
+
+
+def pod_spec(body: Object) -> Object:
+    """Empty where the kind runs no pods or the object has no spec."""
+    path = spec_path(body)
+    return (_at(body, path) if path else None) or {}
+
+
+def pod_labels(body: Object) -> Object:
+    """Of the pods that it makes; what a Service's selector is held against."""
+    path = spec_path(body)
+    holder = _at(body, path[:-1]) if path else None
+    return _at(holder, ("metadata", "labels")) or {}
+
+
+def containers(body: Object) -> Iterator[Container]:
+    """Init containers first, as they run; entries that are no mapping are left to the cluster."""
+    path = spec_path(body)
+    spec = pod_spec(body)
+    if path is None:
+        return
+    for kind in _LISTS:
+        entries = spec.get(kind)
+        for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+            if isinstance(entry, Mapping):
+                image = entry.get("image")
+                yield Container(
+                    path=(*path, kind, index),
+                    name=str(entry.get("name", index)),
+                    image=image if isinstance(image, str) else None,
+                    body=entry,
+                )
+
+
+def images(body: Object) -> dict[str, str | None]:
+    return {container.name: container.image for container in containers(body)}
+
+
+def with_value(body: Object, path: Path, value: object) -> Object:
+    """A copy; mappings on the way are made where they are missing."""
+    copy: Any = deepcopy(body)
+    *parents, last = path
+    place = copy
+    for key in parents:
+        if isinstance(key, str) and place.get(key) is None:
+            place[key] = {}
+        place = place[key]
+    place[last] = value
+    return copy
+
+
+def without(body: Object, path: Path) -> Object:
+    copy: Any = deepcopy(body)
+    *parents, last = path
+    place = copy
+    for key in parents:
+        place = place[key]
+    place.pop(last, None)
+    return copy
+
+
+def with_pull_secrets(body: Object, names: tuple[str, ...]) -> Object:
+    path = spec_path(body)
+    if path is None or not names:
+        return body
+    given = list(pod_spec(body).get("imagePullSecrets") or ())
+    known = {secret.get("name") for secret in given}
+    more = [{"name": name} for name in names if name not in known]
+    return with_value(body, (*path, "imagePullSecrets"), given + more)
+
+
+def _at(body: Any, path: Path) -> Any:
+    for key in path:
+        body = body.get(key) if isinstance(body, Mapping) else None
+    return body if isinstance(body, Mapping) else None

@@ -1,0 +1,310 @@
+"""One live object and the pods of its current template → is it done, does it wait, has it failed?
+
+Pure. What "ready" means for each kind is the table in docs/exit-statuses.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from modelferry.rollout import podspec
+from modelferry.rollout.running_image import ImageProblem, container_statuses, problem_of
+from modelferry.rollout.states import Done, Failed, Figure, State, Waiting
+
+Object = Mapping[str, Any]
+
+
+def state(
+    applied: Object, live: Object | None, pods: Sequence[Object], digests: Mapping[str, str]
+) -> State:
+    """`applied` is what the API server answered to the apply; `pods` are those of the current
+    template that are not going away; `digests` says what an image written by tag must be."""
+    if live is None:
+        return Failed(reason="it was deleted while it rolled out")
+    if _uid(live) != _uid(applied):
+        return Failed(reason="somebody deleted it and made it anew while it rolled out")
+    if "deletionTimestamp" in live["metadata"]:
+        return Failed(reason="it is being deleted")
+    if podspec.images(live) != podspec.images(applied):
+        return Failed(reason="somebody else changed its images while it rolled out")
+    return _RULES.get(_kind(live), _other)(live, pods, digests)
+
+
+def watched(api_version: str, kind: str) -> bool:
+    """Objects of other kinds are done once the API server took them."""
+    group = api_version.rpartition("/")[0]
+    if (group, kind) in _RULES:
+        return _RULES[group, kind] is not _accepted
+    return group not in _STATIC_GROUPS
+
+
+def _deployment(live: Object, pods: Sequence[Object], digests: Mapping[str, str]) -> State:
+    spec, status = live["spec"], live.get("status", {})
+    desired = spec.get("replicas", 1)
+    if not _observed(live):
+        return Waiting(message="the controller has not seen the change yet")
+    if spec.get("paused"):
+        return Done(notice="it is paused: no pod is replaced before it is resumed")
+    progressing = _condition(live, "Progressing")
+    if progressing.get("reason") == "ProgressDeadlineExceeded":
+        return Failed(reason=f"no progress within progressDeadlineSeconds: {_text(progressing)}")
+    counts = _Counts(
+        desired=desired,
+        updated=status.get("updatedReplicas", 0),
+        total=status.get("replicas", 0),
+        available=status.get("availableReplicas", 0),
+    )
+    return _counted(live, counts, pods, digests)
+
+
+def _stateful_set(live: Object, pods: Sequence[Object], digests: Mapping[str, str]) -> State:
+    spec, status = live["spec"], live.get("status", {})
+    desired = spec.get("replicas", 1)
+    if not _observed(live):
+        return Waiting(message="the controller has not seen the change yet")
+    strategy = spec.get("updateStrategy", {})
+    rolling: Object = strategy.get("rollingUpdate") or {}
+    partition: int = rolling.get("partition", 0)
+    counts = _Counts(
+        desired=desired,
+        updated=status.get("updatedReplicas", 0),
+        total=status.get("replicas", 0),
+        # the field is younger than the kind
+        available=status.get("availableReplicas", status.get("readyReplicas", 0)),
+        kept=min(partition, desired),
+    )
+    if strategy.get("type") == "OnDelete":
+        return _on_delete(counts)
+    settled = partition > 0 or status.get("currentRevision") == status.get("updateRevision")
+    if counts.complete and not settled:
+        return Waiting(message="the last pod is being replaced", figures=counts.figures)
+    return _counted(live, counts, pods, digests)
+
+
+def _daemon_set(live: Object, pods: Sequence[Object], digests: Mapping[str, str]) -> State:
+    status = live.get("status", {})
+    if not _observed(live):
+        return Waiting(message="the controller has not seen the change yet")
+    desired = status.get("desiredNumberScheduled", 0)
+    counts = _Counts(
+        desired=desired,
+        updated=status.get("updatedNumberScheduled", 0),
+        total=status.get("currentNumberScheduled", 0),
+        available=status.get("numberAvailable", 0),
+    )
+    if desired == 0:
+        return Done(notice="no node should run it: its selectors and tolerations fit none")
+    if live["spec"].get("updateStrategy", {}).get("type") == "OnDelete":
+        return _on_delete(counts)
+    return _counted(live, counts, pods, digests)
+
+
+def _replica_set(live: Object, pods: Sequence[Object], digests: Mapping[str, str]) -> State:
+    """A change of its template replaces no pod, so the pods themselves are counted as updated."""
+    status = live.get("status", {})
+    if not _observed(live):
+        return Waiting(message="the controller has not seen the change yet")
+    wanted = podspec.images(live)
+    counts = _Counts(
+        desired=live["spec"].get("replicas", 1),
+        updated=sum(podspec.images(pod) == wanted for pod in pods),
+        total=status.get("replicas", 0),
+        available=status.get("availableReplicas", 0),
+    )
+    if counts.available == counts.desired == counts.total == len(pods) != counts.updated:
+        return Failed(
+            reason="its pods run the old image: this kind replaces none, use a Deployment",
+            figures=counts.figures,
+        )
+    return _counted(live, counts, pods, digests)
+
+
+def _pod(live: Object, _: Sequence[Object], digests: Mapping[str, str]) -> State:
+    phase = live.get("status", {}).get("phase", "Pending")
+    if phase == "Failed":
+        return Failed(reason=f"it failed: {_ends(live)}")
+    ready = phase == "Running" and _is_true(live, "Ready")
+    if phase == "Succeeded" or ready:
+        if problem := problem_of(live, podspec.images(live), digests):
+            return _as_state(problem)
+        return Done(notice="" if ready else "it has run to its end")
+    scheduled = _condition(live, "PodScheduled")
+    waits_for = _text(
+        scheduled if scheduled.get("status") == "False" else _condition(live, "Ready")
+    )
+    return Waiting(message=f"{phase.lower()}" + (f": {waits_for}" if waits_for else ""))
+
+
+def _job(live: Object, _: Sequence[Object], __: Mapping[str, str]) -> State:
+    status = live.get("status", {})
+    wanted = live["spec"].get("completions") or live["spec"].get("parallelism", 1)
+    figures = (Figure("succeeded", status.get("succeeded", 0), wanted),)
+    if is_complete(live):
+        return Done(figures=figures)
+    for failure in ("Failed", "FailureTarget"):
+        if _is_true(live, failure):
+            reason = f"the job failed: {_text(_condition(live, failure))}"
+            return Failed(reason=reason, figures=figures)
+    if live["spec"].get("suspend"):
+        return Done(notice="it is suspended: nothing runs before it is resumed", figures=figures)
+    return Waiting(message=f"{status.get('active', 0)} active", figures=figures)
+
+
+def is_complete(job: Object) -> bool:
+    return _is_true(job, "Complete")
+
+
+def _accepted(_: Object, __: Sequence[Object], ___: Mapping[str, str]) -> State:
+    return Done()
+
+
+def _other(live: Object, _: Sequence[Object], __: Mapping[str, str]) -> State:
+    for name in ("Ready", "Available"):
+        condition = _condition(live, name)
+        if not condition:
+            continue
+        if not _observed(live) or _is_behind(condition, live):
+            return Waiting(message="its controller has not seen the change yet")
+        if condition.get("status") != "True":
+            return Waiting(message=f"{name} is {condition.get('status')}: {_text(condition)}")
+    return Done()
+
+
+_Rule = Callable[[Object, Sequence[Object], Mapping[str, str]], State]
+_RULES: dict[tuple[str, str], _Rule] = {
+    ("", "Pod"): _pod,
+    ("", "ReplicationController"): _replica_set,
+    ("apps", "Deployment"): _deployment,
+    ("apps", "StatefulSet"): _stateful_set,
+    ("apps", "DaemonSet"): _daemon_set,
+    ("apps", "ReplicaSet"): _replica_set,
+    ("batch", "Job"): _job,
+    ("batch", "CronJob"): _accepted,
+}
+
+
+# Kinds of these groups have no Ready or Available condition to wait for (those above aside).
+_STATIC_GROUPS = frozenset(
+    (
+        "",
+        "admissionregistration.k8s.io",
+        "apiextensions.k8s.io",
+        "autoscaling",
+        "networking.k8s.io",
+        "policy",
+        "rbac.authorization.k8s.io",
+        "scheduling.k8s.io",
+        "storage.k8s.io",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Counts:
+    desired: int
+    updated: int
+    total: int
+    available: int
+    kept: int = 0  # a partition keeps so many pods on the old template
+
+    @property
+    def complete(self) -> bool:
+        updated = self.updated >= self.desired - self.kept
+        return updated and self.total == self.available == self.desired
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        return (
+            Figure("up-to-date", self.updated, self.desired - self.kept),
+            Figure("available", self.available, self.desired),
+        )
+
+
+def _counted(
+    live: Object, counts: _Counts, pods: Sequence[Object], digests: Mapping[str, str]
+) -> State:
+    wanted = podspec.images(live)
+    problems = [problem for pod in pods if (problem := problem_of(pod, wanted, digests))]
+    for problem in problems:
+        if problem.is_final:
+            return Failed(reason=problem.text, figures=counts.figures)
+    if not counts.complete:
+        message = "old pods are still there" if counts.total > counts.desired else "rolling out"
+        return Waiting(message=message, figures=counts.figures)
+    started = len(pods) - len(problems)
+    needed = counts.desired - counts.kept
+    if started < needed:  # the pods' own watch is a moment behind, or a container restarts
+        return Waiting(
+            message=f"{started} of {needed} pods seen with the intended image",
+            figures=counts.figures,
+        )
+    notice = ""
+    if counts.desired == 0:
+        notice = "it is scaled to 0: nothing runs"
+    elif counts.kept:
+        notice = f"its partition keeps {counts.kept} of {counts.desired} pods as they were"
+    return Done(notice=notice, figures=counts.figures)
+
+
+def _on_delete(counts: _Counts) -> State:
+    if counts.available < counts.desired:
+        return Waiting(message="pods are not available", figures=counts.figures)
+    kept = counts.desired - counts.updated
+    notice = f"OnDelete: {kept} pods are not replaced until somebody deletes them" if kept else ""
+    return Done(notice=notice, figures=counts.figures)
+
+
+def _as_state(problem: ImageProblem) -> State:
+    return Failed(reason=problem.text) if problem.is_final else Waiting(message=problem.text)
+
+
+def _ends(pod: Object) -> str:
+    ends = [
+        f"container {status['name']} ended with exit code {ended['exitCode']}"
+        f" ({ended.get('reason', 'unknown')})"
+        for status in container_statuses(pod)
+        if (ended := status.get("state", {}).get("terminated")) and ended["exitCode"] != 0
+    ]
+    status = pod["status"]
+    said = " ".join(filter(None, (status.get("reason"), status.get("message"))))
+    return ", ".join(ends) or said or "the cluster gives no reason"
+
+
+def _observed(live: Object) -> bool:
+    """Kinds whose status says nothing about a generation are taken at their word."""
+    generation = live["metadata"].get("generation", 0)
+    default = 0 if _kind(live) in _RULES else generation
+    return live.get("status", {}).get("observedGeneration", default) >= generation
+
+
+def _is_behind(condition: Object, live: Object) -> bool:
+    generation = live["metadata"].get("generation", 0)
+    return condition.get("observedGeneration", generation) < generation
+
+
+def _condition(live: Object, name: str) -> Mapping[str, Any]:
+    conditions: Any = live.get("status", {}).get("conditions")
+    if not isinstance(conditions, list):
+        return {}
+    for condition in cast("list[Object]", conditions):
+        if condition.get("type") == name:
+            return condition
+    return {}
+
+
+def _is_true(live: Object, name: str) -> bool:
+    return _condition(live, name).get("status") == "True"
+
+
+def _text(condition: Mapping[str, Any]) -> str:
+    return " ".join(filter(None, (condition.get("reason"), condition.get("message"))))
+
+
+def _kind(live: Object) -> tuple[str, str]:
+    return str(live["apiVersion"]).rpartition("/")[0], str(live["kind"])
+
+
+def _uid(live: Object) -> str:
+    return str(live["metadata"]["uid"])

@@ -1,0 +1,212 @@
+"""Deploy: manifests and a pushed image → objects that run it, or the reason why they do not.
+
+`prepare` is the part that only asks; preflight calls it before anything is built.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from modelferry.artifacts import PushedImage, Rollout, RolloutState
+from modelferry.cluster import connect
+from modelferry.cluster.client import Cluster
+from modelferry.cluster.transport import Refused
+from modelferry.errors import Fault, InputError
+from modelferry.plan.spec import DeployPlan, RunContext
+from modelferry.rollout import (
+    apply,
+    changes,
+    dry_run,
+    evidence,
+    images,
+    manifests,
+    pod_checks,
+    podspec,
+    url,
+    watch,
+)
+from modelferry.rollout.board import SETTLE_S, Applied, Board
+from modelferry.rollout.changes import Change
+from modelferry.rollout.manifests import ManifestObject
+from modelferry.rollout.place import Placement, place
+from modelferry.rollout.readiness import watched
+from modelferry.values import Digest, ImageRef
+
+log = logging.getLogger("modelferry.deploy")
+
+_UNKNOWN_DIGEST = Digest("sha256:" + "0" * 64)  # stands for the image that is not built yet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The cluster that answered, and the namespace for objects that name none."""
+
+    cluster: Cluster
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Release:
+    """The image as the manifests get it, and the objects with it in place."""
+
+    reference: str
+    digest: Digest
+    objects: tuple[ManifestObject, ...]
+    table: tuple[images.Replacement, ...]
+
+
+def prepare(plan: DeployPlan, *, built: ImageRef, context: RunContext) -> Target:
+    """Everything that can be refused before the image exists, in the order: the manifests, the
+    cluster, our rights, what an apply would do. Writes nothing."""
+    digest = built.digest or _UNKNOWN_DIGEST
+    image = PushedImage(ref=built.pinned(digest), digest=digest, tags=plan.tags or ("none",))
+    release = _read(plan, image, context)
+    _ports(plan, release)
+    cluster = connect(plan.cluster)
+    log.info("cluster: %s, Kubernetes %s", cluster.server, cluster.version())
+    target = Target(cluster=cluster, namespace=plan.spec.namespace or cluster.namespace)
+    placement = place(cluster, release.objects, target.namespace)
+    for warning in cluster.check_apply(
+        [(entry.resource, entry.namespace) for entry in placement.objects],
+        watched=lambda resource: watched(resource.api_version, resource.kind),
+    ):
+        log.warning("%s", warning)
+    _look(target, placement, plan, tolerate=_judges_images if not built.digest else _nothing)
+    return target
+
+
+def deploy(
+    plan: DeployPlan, pushed: PushedImage, target: Target, *, context: RunContext
+) -> Rollout:
+    """Raises RolloutError before the first write, RolloutFailed after it."""
+    release = _read(plan, pushed, context)
+    for row in release.table:
+        log.info("image: %s", row)
+    marks = {
+        "run": f"{context.run_id}/{context.run_attempt}",
+        "image-digest": release.digest,
+        "model-version": pushed.model_version,
+    }
+    marked = [changes.marked(found, marks, release.reference) for found in release.objects]
+    placement = place(target.cluster, marked, target.namespace)
+    planned = _look(target, placement, plan, tolerate=_nothing)
+    for change in planned:
+        log.info("%s", change)
+    applied = apply.carry_out(target.cluster, planned, timeout_s=plan.spec.timeout_s)
+    board = _follow(plan, release, target.cluster, applied)
+    _check(plan, release, target.cluster, board, context)
+    return Rollout(
+        state=RolloutState.SUCCEEDED,
+        objects=tuple(entry.label for entry in applied),
+        previous_image=_previous_image(planned, release.reference),
+        url=url.find(target.cluster, applied),
+    )
+
+
+def _read(plan: DeployPlan, pushed: PushedImage, context: RunContext) -> _Release:
+    spec = plan.spec
+    written = pushed.ref
+    if spec.deploy_by == "tag":
+        if not pushed.tags:
+            raise InputError(Fault(name="deploy-by", given="tag", allowed="needs `tags`"))
+        written = pushed.ref.tagged(pushed.tags[0])
+    built_in = {
+        "IMAGE": str(written),
+        "IMAGE_DIGEST": pushed.digest,
+        "ACR_DNS": pushed.ref.registry,
+        "Build.BuildId": context.run_id,
+        "MODEL_VERSION": pushed.model_version,
+    }
+    found = manifests.load(
+        spec.manifests,
+        context.workspace,
+        namespace=spec.namespace,
+        variables=dict(spec.variables) | built_in,
+    )
+    replaced, table = images.substitute(found, written, spec.images)
+    return _Release(
+        reference=str(written),
+        digest=pushed.digest,
+        objects=tuple(
+            entry.changed(podspec.with_pull_secrets(entry.body, spec.image_pull_secrets))
+            for entry in replaced
+        ),
+        table=table,
+    )
+
+
+def _look(
+    target: Target, placement: Placement, plan: DeployPlan, *, tolerate: dry_run.Tolerate
+) -> tuple[Change, ...]:
+    return dry_run.look(
+        target.cluster,
+        placement.objects,
+        not_there_yet=placement.not_there_yet,
+        force=plan.spec.force,
+        tolerate=tolerate,
+    )
+
+
+def _nothing(_: Refused) -> bool:
+    return False
+
+
+def _judges_images(refused: Refused) -> bool:
+    """An admission rule may look the image up, and there is none yet."""
+    return "admission webhook" in refused.message or "AdmissionPolicy" in refused.message
+
+
+def _follow(
+    plan: DeployPlan, release: _Release, cluster: Cluster, applied: Sequence[Applied]
+) -> Board:
+    board = Board(
+        targets=applied,
+        digests={release.reference: release.digest},
+        settle_s=0 if plan.spec.checks else SETTLE_S,  # the checks say better what is ready
+        epoch_s=time.time() - time.monotonic(),
+    )
+    timeout_s = plan.spec.timeout_s
+    outcome = watch.follow(cluster, board, timeout_s=timeout_s)
+    if not outcome.ready:
+        raise evidence.failure(cluster, board, outcome, timeout_s)
+    return board
+
+
+def _ports(plan: DeployPlan, release: _Release) -> tuple[tuple[ManifestObject, int], ...]:
+    if not plan.spec.checks:
+        return ()
+    return pod_checks.ports(release.objects, release.reference, plan.spec.port)
+
+
+def _check(
+    plan: DeployPlan, release: _Release, cluster: Cluster, board: Board, context: RunContext
+) -> None:
+    ports = {(found.file, found.label): port for found, port in _ports(plan, release)}
+    chosen = [
+        (entry, ports[key])
+        for entry in board.targets
+        if (key := (entry.placed.manifest.file, entry.label)) in ports
+    ]
+    pod_checks.run(
+        cluster,
+        board,
+        chosen,
+        plan.spec.checks,
+        workspace=context.workspace,
+        start_timeout_s=plan.spec.start_timeout_s,
+    )
+
+
+def _previous_image(planned: Sequence[Change], reference: str) -> str | None:
+    """What the first container that gets the image ran before."""
+    for change in planned:
+        if change.live is None:
+            continue
+        before = podspec.images(change.live)
+        for container in podspec.containers(change.placed.body):
+            if container.image == reference and before.get(container.name):
+                return before[container.name]
+    return None

@@ -18,13 +18,13 @@ from modelferry.artifacts import Image, Model, PushedImage, TestedImage, Verdict
 from modelferry.engine import Engine
 from modelferry.errors import FerryError
 from modelferry.image.spec import BuildSpec
-from modelferry.plan import Plan, PushPlan, RunContext, describe
+from modelferry.plan import DeployPlan, Plan, PushPlan, RunContext, describe
 from modelferry.preflight import Ready, preflight, resolve
 from modelferry.registry.client import Registry
 from modelferry.report import Mark, RunReport, StageResult, verdict_line
 from modelferry.runner import Output
 from modelferry.stages.build import build_image, build_target
-from modelferry.stages.deploy import deploy
+from modelferry.stages.deploy import Target, deploy
 from modelferry.stages.fetch import fetch_model
 from modelferry.stages.push import push_image
 from modelferry.stages.test import run_tests
@@ -97,7 +97,7 @@ def run(plan: Plan, recorder: Recorder) -> None:
             if plan.push and ready.registry:
                 pushed = _push(plan.push, tested, ready.registry, recorder)
         if plan.deploy and ready.target:
-            _deploy(plan, ready.target, pushed or _given_image(plan.deploy), recorder)
+            _deploy(plan, plan.deploy, pushed, ready.target, recorder)
     finally:
         shutil.rmtree(plan.context.temp, ignore_errors=True)
 
@@ -192,6 +192,25 @@ def _push(
         note.moved_bytes = pushed.uploaded_bytes
     recorder.note(pushed=pushed)
     return pushed
+
+
+def _deploy(
+    plan: Plan, spec: DeployPlan, pushed: PushedImage | None, target: Target, recorder: Recorder
+) -> None:
+    with recorder.stage("deploy") as note:
+        rollout = deploy(spec, pushed or _given_image(plan, spec), target, context=plan.context)
+        note.figure = f"{rollout.state}: {', '.join(rollout.objects)}"
+    recorder.note(rollout=rollout)
+
+
+def _given_image(plan: Plan, spec: DeployPlan) -> PushedImage:
+    """The `image` of a job that only deploys; its model's version is what the user says it is."""
+    if spec.image is None or spec.image.digest is None:
+        raise AssertionError("the plan refuses a deploy with neither image nor push")
+    version = plan.model.version if plan.model and plan.model.version else ""
+    return PushedImage(
+        ref=spec.image, digest=spec.image.digest, tags=spec.tags, model_version=version
+    )
 
 
 def _annotations(context: RunContext) -> tuple[tuple[str, str], ...]:

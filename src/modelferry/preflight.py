@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING
 
 from modelferry.artifacts import ResolvedModel
 from modelferry.errors import BuildError, FerryError, InputError, ModelError, Several
 from modelferry.local_files import missing
-from modelferry.plan import ModelPlan, Plan, PushPlan, Stage
+from modelferry.plan import DeployPlan, ModelPlan, Plan, PushPlan
 from modelferry.sources import resolve_model
 from modelferry.values import format_bytes
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from modelferry.stages.deploy import Target
 
 log = logging.getLogger("modelferry.preflight")
-
-T = TypeVar("T")
 
 ENGINE_COPIES = 2  # dockerd unpacks the archive beside the layer it makes of it
 
@@ -46,9 +44,9 @@ def preflight(plan: Plan) -> Ready:
     pool = ThreadPoolExecutor(4, thread_name_prefix="preflight")
     try:
         model = pool.submit(lambda: plan.model and resolve(plan.model, plan.context.workspace))
-        engine = pool.submit(lambda: _engine(plan.build) if plan.build else None)
+        engine = pool.submit(lambda: _engine() if plan.build else None)
         registry = pool.submit(lambda: plan.push and _registry(plan.push))
-        target = pool.submit(lambda: plan.deploy and _target(plan))
+        target = pool.submit(lambda: plan.deploy and _target(plan.deploy, plan))
         _raise_any([future.exception() for future in (model, engine, registry, target)])
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # a cancel does not wait for a network
@@ -89,7 +87,7 @@ def resolve(model: ModelPlan, workspace: Path) -> ResolvedModel:
     return found
 
 
-def _engine(build: BuildSpec) -> Engine:
+def _engine() -> Engine:
     from modelferry.engine import connect
 
     engine = connect()
@@ -106,6 +104,15 @@ def _registry(push: PushPlan) -> Registry:
     registry.check_push(push.repository)
     log.info("registry: %s takes pushes to %s", push.access.host, push.repository)
     return registry
+
+
+def _target(deploy: DeployPlan, plan: Plan) -> Target:
+    from modelferry.stages.deploy import prepare
+
+    built = deploy.image or (plan.push and plan.push.name)
+    if built is None:
+        raise AssertionError("the plan refuses a deploy with neither image nor push")
+    return prepare(deploy, built=built, context=plan.context)
 
 
 def _lack_of_disk(ready: Ready, temp: Path) -> list[FerryError]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import pytest
 import yaml
 
 from modelferry import __version__
-from modelferry.inputs import INPUTS, NAMES, Input
+from modelferry.checks import parse_checks
+from modelferry.inputs import INPUTS, NAMES, Input, from_values
+from modelferry.plan import make_plan, run_context
 from modelferry.report import RunReport, outputs
 
 ROOT = Path(__file__).parents[2]
@@ -99,8 +102,36 @@ def test_the_reference_has_the_same_outputs() -> None:
     assert rows("Outputs") == expected
 
 
-def test_the_readme_leads_to_the_reference() -> None:
-    assert "docs/inputs.md" in (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_readme_leads_to_the_reference_and_names_every_output() -> None:
+    assert "docs/inputs.md" in README
+    assert [name for name in OUTPUTS if f"`{name}`" not in README] == []
+
+
+def steps(value: object) -> Iterator[dict[str, str]]:
+    """What is given to each step of ours, however deep it stands."""
+    if isinstance(value, dict):
+        if "/modelferry" in str(value.get("uses")):
+            yield value.get("with", {})
+        for each in value.values():
+            yield from steps(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from steps(each)
+
+
+def test_the_workflows_in_the_readme_are_good_plans() -> None:
+    blocks = re.findall(r"^```yaml\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    found = [given for block in blocks for given in steps(yaml.safe_load(block))]
+    assert len(found) >= 2
+    for given in found:
+        assert NAMES.issuperset(given)
+        values = {name: re.sub(r"\$\{\{.*?\}\}", "eA==", str(text)) for name, text in given.items()}
+        if "image" in values:
+            values["image"] = f"{values['registry']}/{values['repository']}@sha256:{'a' * 64}"
+        make_plan(from_values(values), run_context({"GITHUB_SHA": "a" * 40}))
 
 
 def test_the_changelog_is_headed_by_this_version_or_by_what_is_to_come() -> None:
@@ -122,3 +153,11 @@ def test_the_reusable_workflow_takes_the_same_inputs() -> None:
     assert given <= NAMES
     assert NAMES - given - set(on.get("secrets", {})) <= {"stages", "image", *secret}
     assert tuple(on["outputs"]) == OUTPUTS
+
+
+def test_the_checks_in_the_reference_can_be_read() -> None:
+    text = (ROOT / "docs/inputs.md").read_text()
+    [block] = re.findall(r"^```text\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    checks, faults = parse_checks(block)
+    assert len(checks) >= 5
+    assert faults == ()

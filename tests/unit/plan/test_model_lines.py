@@ -43,6 +43,7 @@ def line(text: str, blob: BlobAddresses = AZURE) -> ModelLine:
         ("https://acct.blob.core.windows.net:443/models/m", "azblob", "acct", "models", "m"),
         ("https://ACCT.blob.core.windows.net/models/a%20b", "azblob", "acct", "models", "a b"),
         ("https://acct.blob.core.chinacloudapi.cn/models/m", "https", None, "", "models/m"),
+        ("https://acct.blob.core.windows.net.evil.example/models/m", "https", None, "", "models/m"),
         ("https://blob.core.windows.net.evil.example/models/m", "https", None, "", "models/m"),
         ("file:models/m.onnx", "file", "", "", "models/m.onnx"),
         ("file:/srv/m.onnx", "file", "", "", "/srv/m.onnx"),

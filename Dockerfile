@@ -12,7 +12,7 @@ RUN apt-get update \
 # actions-toolkit brings a top-level package `tests`, which would shadow a user's.
 COPY requirements/runtime.txt /app/requirements.txt
 RUN python -m venv /app/.venv \
- && /app/.venv/bin/pip install --no-cache-dir --require-hashes --only-binary=:all: \
+ && /app/.venv/bin/pip install --no-cache-dir --no-deps --require-hashes --only-binary=:all: \
       --requirement /app/requirements.txt \
  && rm -r /app/.venv/lib/python3.*/site-packages/tests
 ENV PATH=/app/.venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1

@@ -81,9 +81,7 @@ def resolve(model: ModelPlan, workspace: Path) -> ResolvedModel:
         version=model.version,
         workspace=workspace,
     )
-    for reason in found.reasons:
-        log.info("model: %s", reason)
-    log.info("model: %d files, %s", len(found.files), format_bytes(found.size_bytes))
+    log.info("model %s: %s in all", found.version, format_bytes(found.size_bytes))
     return found
 
 
@@ -102,7 +100,6 @@ def _registry(push: PushPlan) -> Registry:
 
     registry = Registry(push.access)
     registry.check_push(push.repository)
-    log.info("registry: %s takes pushes to %s", push.access.host, push.repository)
     return registry
 
 

@@ -159,19 +159,18 @@ class Runner:
     def annotate(
         self, level: Level, message: str, *, title: str, file: str | None, line: int | None
     ) -> None:
-        from actions_toolkit import core
+        from actions_toolkit.command import issue_command  # core.error writes empty properties
 
         self._said[level] += 1
         if self._said[level] > ANNOTATIONS_A_TYPE:
             self.say(f"{level}: {message}")
             return
-        where = {"file": file, "start_line": line} if file else {}
+        properties = {"title": self.redact(title), "file": file, "line": line if file else None}
         with self._commands():
-            write = {"error": core.error, "warning": core.warning, "notice": core.notice}[level]
-            write(
+            issue_command(
+                level,
+                {name: value for name, value in properties.items() if value},
                 _cut(self.redact(message)),
-                title=self.redact(title),
-                **{name: value for name, value in where.items() if value is not None},
             )
 
     def outputs(self, values: Mapping[str, str]) -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Literal, NoReturn, cast
+from typing import Any, Literal, NoReturn, cast
 
 from modelferry import __version__
 from modelferry.errors import Fault, InputError
@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     for title, items in groupby(INPUTS, key=lambda item: item.title):
         group = flags.add_argument_group(title)
         for item in items:
-            _add_flag(group, item)
+            group.add_argument(f"--{item.name}", **_options(item))
     parser = _Parser(
         prog="modelferry",
         description="Fetch a private model, build it into an image, test, push and deploy it.",
@@ -99,9 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-# argparse has no public name for what add_argument_group returns
-def _add_flag(group: argparse._ArgumentGroup, item: Input) -> None:
-    flag = f"--{item.name}"
+def _options(item: Input) -> dict[str, Any]:
+    """For argparse's add_argument."""
     meaning = item.meaning
     if item.secret and item.name != "kubeconfig":
         meaning += (
@@ -109,16 +108,14 @@ def _add_flag(group: argparse._ArgumentGroup, item: Input) -> None:
         )
     if default := item.default or item.otherwise:
         meaning += f" Default: {default}."
-    help_text = meaning.replace("%", "%%")
+    text = meaning.replace("%", "%%")
     match item.kind:
         case "boolean":
-            group.add_argument(flag, nargs="?", const="true", metavar="true|false", help=help_text)
+            return {"nargs": "?", "const": "true", "metavar": "true|false", "help": text}
         case "lines":
-            group.add_argument(
-                flag, action="append", metavar="LINE", help=f"{help_text} Repeatable."
-            )
+            return {"action": "append", "metavar": "LINE", "help": f"{text} Repeatable."}
         case "text":
-            group.add_argument(flag, metavar="VALUE", help=help_text)
+            return {"metavar": "VALUE", "help": text}
 
 
 def _unknown(rest: Sequence[str]) -> list[Fault]:

@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from modelferry.errors import InputError
-from modelferry.inputs import INPUTS, NAMES, Inputs, from_values, read_environment, suggest
+from modelferry.inputs import INPUTS, NAMES, Input, Inputs, from_values, read_environment, suggest
 from modelferry.values import Secret
 
 
@@ -29,8 +29,7 @@ def test_nothing_given_means_the_defaults() -> None:
 
 @pytest.mark.parametrize("item", INPUTS, ids=lambda item: item.name)
 @pytest.mark.parametrize("hyphens", ["kept", "as underscores"])
-def test_every_input_is_read_in_both_spellings(item: object, hyphens: str) -> None:
-    assert hasattr(item, "name")
+def test_every_input_is_read_in_both_spellings(item: Input, hyphens: str) -> None:
     name = item.name.upper()
     variable = f"INPUT_{name if hyphens == 'kept' else name.replace('-', '_')}"
     inputs, warnings = read_environment({variable: "given"})

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 
 from testbed import layout, machine
 from testbed.part import TestbedError
-from testbed.parts import Entry, chosen
+from testbed.parts import EVERY, USUAL, Entry, chosen
 from testbed.progress import Progress
 from testbed.up import BringUp
 
@@ -17,16 +17,24 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="scripts/testbed", description=__doc__)
     parser.add_argument("command", choices=_COMMANDS)
     parser.add_argument("--only", metavar="NAME,…", default="", help="these and what they need")
+    parser.add_argument(
+        "--with", dest="added", metavar="NAME,…", default="", help="the usual ones and these"
+    )
     arguments = parser.parse_args(argv)
+    usual = USUAL if arguments.command in ("up", "status") else EVERY
+    names = (*(_names(arguments.only) or usual), *_names(arguments.added))
     try:
-        entries = chosen(name for name in arguments.only.split(",") if name)
-        return _COMMANDS[arguments.command](entries)
+        return _COMMANDS[arguments.command](chosen(names))
     except TestbedError as error:
         sys.stderr.write(f"testbed: {error}\n")
         return 1
     except KeyboardInterrupt:
         sys.stderr.write("testbed: interrupted; `up` goes on from here, `down` clears up\n")
         return 130
+
+
+def _names(given: str) -> tuple[str, ...]:
+    return tuple(name for name in given.split(",") if name)
 
 
 def up(entries: tuple[Entry, ...]) -> int:

@@ -1,4 +1,5 @@
-"""A small Debian with Python, trusting and asking whom this machine does: all images start here."""
+"""Debian in a folder or a tar. A small one with Python, trusting and asking whom this machine does,
+is where all images start."""
 
 import configparser
 import hashlib
@@ -6,6 +7,7 @@ import os
 import platform
 import re
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from testbed import layout, packages
@@ -23,7 +25,6 @@ _APT_SETTINGS = ("Acquire::http", "Acquire::https", "Acquire::Check-", "Acquire:
 
 def ensure() -> Path:
     """The tree as a tar; its name says what it was made from."""
-    packages.ensure("mmdebstrap", "debian-archive-keyring")
     files = _machine_settings()
     digest = hashlib.sha256(repr((SUITE, _PACKAGES, files)).encode()).hexdigest()[:12]
     tar = layout.cache_dir() / "images" / f"debian-{digest}.tar"
@@ -34,24 +35,29 @@ def ensure() -> Path:
     return tar
 
 
+def bootstrap(target: Path, suite: str, include: Sequence[str], *options: str) -> None:
+    """Debian's `suite` with these packages from the machine's mirrors: a tar, or else a folder."""
+    packages.ensure("mmdebstrap", "debian-archive-keyring")
+    wanted = ["--variant=minbase", f"--include={','.join(include)}", *options]
+    wanted += [f"--aptopt={line}" for line in _apt_conf().splitlines()]
+    run("mmdebstrap", *wanted, suite, target, stdin=_sources(suite))
+
+
 def _make(tar: Path, files: dict[str, str]) -> None:
     with layout.drafted(tar) as draft, tempfile.TemporaryDirectory() as settings:
         for name, text in files.items():
             target = Path(settings) / name.lstrip("/")
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text)
-        run(
-            "mmdebstrap",
-            "--variant=minbase",
+        bootstrap(
+            draft,
+            SUITE,
+            _PACKAGES,
             "--format=tar",  # the draft's name does not say it
-            f"--include={','.join(_PACKAGES)}",
             f"--customize-hook=sync-in {settings} /",
             '--customize-hook=chmod 755 "$1" && chroot "$1" update-ca-certificates',
             # As in the official Python images, pip may install beside Debian's packages.
             '--customize-hook=rm -f "$1"/usr/lib/python3*/EXTERNALLY-MANAGED',
-            SUITE,
-            draft,
-            stdin=_sources(),
         )
     for older in set(tar.parent.glob("debian-*.tar")) - {tar}:
         older.unlink()
@@ -63,7 +69,7 @@ def _machine_settings() -> dict[str, str]:
     files = {f"{place}/machine-{i}.crt": text for i, text in enumerate(_own_cas(), start=1)}
     files["/etc/pip.conf"] = _pip_conf()
     files["/etc/apt/apt.conf.d/90machine"] = _apt_conf()
-    files["/etc/apt/sources.list"] = _sources()
+    files["/etc/apt/sources.list"] = _sources(SUITE)
     return files
 
 
@@ -99,21 +105,21 @@ def _apt_conf() -> str:
     )
 
 
-def _sources() -> str:
+def _sources(suite: str) -> str:
     """The machine's own Debian mirrors, asked for this suite; Debian's own where it names none."""
-    release = platform.freedesktop_os_release().get("VERSION_CODENAME", SUITE)
-    suites = {f"{release}{kind}": f"{SUITE}{kind}" for kind in ("", "-updates", "-security")}
+    release = platform.freedesktop_os_release().get("VERSION_CODENAME", suite)
+    kinds = ("",) if suite == "sid" else ("", "-updates", "-security")
+    suites = {f"{release}{kind}": f"{suite}{kind}" for kind in kinds}
     form = "$(REPO_URI) $(RELEASE) $(COMPONENT)"
     lines = run("apt-get", "indextargets", "--format", form, "Created-By: Packages").splitlines()
     targets = [line.split() for line in lines if len(line.split()) == 3]
     found = [
-        f"deb {uri} {suites[suite]} main"
-        for uri, suite, component in targets
-        if suite in suites and component == "main"
+        f"deb {uri} {suites[theirs]} main"
+        for uri, theirs, component in targets
+        if theirs in suites and component == "main"
     ]
-    if not any(line.endswith(f" {SUITE} main") for line in found):
-        found = [
-            f"deb http://deb.debian.org/debian {SUITE} main",
-            f"deb http://deb.debian.org/debian-security {SUITE}-security main",
-        ]
+    if not any(line.endswith(f" {suite} main") for line in found):
+        found = [f"deb http://deb.debian.org/debian {suite} main"]
+        if "-security" in kinds:
+            found.append(f"deb http://deb.debian.org/debian-security {suite}-security main")
     return "".join(f"{line}\n" for line in dict.fromkeys(found))

@@ -12,6 +12,7 @@ from testbed.buildx import Buildx
 from testbed.engine import Engine
 from testbed.kubernetes import Kubernetes
 from testbed.mirror import Mirror
+from testbed.newer_engines import NewerEngines
 from testbed.part import Part, TestbedError
 from testbed.registry import Registry
 from testbed.s3 import S3
@@ -22,6 +23,7 @@ class Entry:
     name: str
     make: Callable[[], Part]
     needs: tuple[str, ...] = ()  # running before this part's `start`; `prepare` never waits
+    optional: bool = False  # comes up only when named
 
 
 PARTS = (
@@ -35,13 +37,17 @@ PARTS = (
     Entry(name="buildkit", make=BuildKit, needs=("mirror", "registry")),
     Entry(name="kubernetes", make=lambda: Kubernetes(registry.access()), needs=("registry",)),
     Entry(name="act", make=Act, needs=("engine",)),
-    # Here come: a newer engine with both image stores, a proxy in a network of its own, Entra,
-    # Azure Resource Manager and GitHub's OIDC issuer, and toxiproxy for faults.
+    Entry(name="newer-engines", make=NewerEngines, needs=("base-images",), optional=True),
+    # Here come: a proxy in a network of its own, Entra, Azure Resource Manager and GitHub's OIDC
+    # issuer, and toxiproxy for faults.
 )
+
+EVERY = tuple(entry.name for entry in PARTS)
+USUAL = tuple(entry.name for entry in PARTS if not entry.optional)
 
 
 def chosen(names: Iterable[str]) -> tuple[Entry, ...]:
-    """The named parts and what they need, in order; all when nothing is named."""
+    """The named parts and what they need, in order."""
     by_name = {entry.name: entry for entry in PARTS}
     wanted: set[str] = set()
     waiting = list(names)
@@ -51,4 +57,4 @@ def chosen(names: Iterable[str]) -> tuple[Entry, ...]:
             raise TestbedError(f"No part is called {name!r}; there are: {', '.join(by_name)}.")
         wanted.add(name)
         waiting += by_name[name].needs
-    return tuple(entry for entry in PARTS if not wanted or entry.name in wanted)
+    return tuple(entry for entry in PARTS if entry.name in wanted)

@@ -22,7 +22,7 @@ OUTPUTS = tuple(outputs(RunReport(), ""))
 ONLY_COMPOSITE = {"setup-python"}  # how Python comes to the runner; no input of ours
 
 
-def action(path: str) -> dict[str, Any]:
+def action(path: str) -> dict[Any, Any]:
     return yaml.safe_load((ROOT / path).read_text())
 
 

@@ -48,10 +48,12 @@ class RangeServer:
     objects: dict[str, Served] = field(default_factory=dict)  # by decoded path
     redirects: dict[str, str] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
+    error_body: bytes = b""  # of the statuses that `fault` names
     signature: str | None = None  # the query that every request must have
     has_ranges: bool = True
     heeds_if_match: bool = True
     says_length: bool = True
+    headers: dict[str, str] = field(default_factory=dict)  # sent with every answer
     fault: Callable[[Request], str | int | None] = lambda request: None
 
     @property
@@ -62,6 +64,9 @@ class RangeServer:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     state: RangeServer
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
 
     def do_GET(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
@@ -77,7 +82,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(404)
         fault = self.state.fault(request)
         if isinstance(fault, int):
-            return self._send(fault)
+            return self._send(fault, body=self.state.error_body)
         return self._serve(request, served, fault)
 
     def _serve(self, request: Request, served: Served, fault: str | None) -> None:
@@ -107,13 +112,15 @@ class _Handler(BaseHTTPRequestHandler):
         fault: str | None = None,
     ) -> None:
         self.send_response(status)
-        for name, value in (headers or {}).items():
+        for name, value in {**self.state.headers, **(headers or {})}.items():
             self.send_header(name, value)
         if self.state.says_length or status != 200:
             self.send_header("Content-Length", str(len(body)))
         else:
             self.close_connection = True
         self.end_headers()
+        if self.command == "HEAD":
+            return
         if fault == "truncate":
             self.wfile.write(body[: len(body) // 2])
             self.close_connection = True

@@ -79,11 +79,11 @@ def sas_problem(token: Secret, needs: Literal["read", "list"], now: datetime | N
         return f"The SAS token expired at {fields['se']}."
     if start and start > now:
         return f"The SAS token is not valid before {fields['st']}."
+    if needs == "list" and fields.get("sr") == "b":
+        return "The SAS token is for one blob (sr=b): listing needs one for the container (sr=c)."
     letter = needs[0]
     if "sp" in fields and letter not in fields["sp"]:
         return f"The SAS token permits sp={fields['sp']}: it lacks {letter} ({needs})."
-    if needs == "list" and fields.get("sr") == "b":
-        return "The SAS token is for one blob (sr=b): listing needs one for the container (sr=c)."
     if "srt" in fields and (wanted := {"read": "o", "list": "c"}[needs]) not in fields["srt"]:
         return f"The SAS token is for srt={fields['srt']}: to {needs}, it must hold {wanted}."
     return ""

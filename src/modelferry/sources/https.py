@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 
 from urllib3 import BaseHTTPResponse
@@ -40,7 +41,8 @@ class HttpsSource:
         raise NotImplementedError(folder)  # inputs refuse folders and patterns for https
 
     def head(self, key: str) -> StoredObject:
-        with self._asked(_FIRST_BYTE) as answer:
+        web = self._web if key == self._line.key else WebAddress(replace(self._line, key=key))
+        with _asked(web, _FIRST_BYTE) as answer:
             modified = answer.headers.get("Last-Modified")
             return StoredObject(
                 key=key,
@@ -54,14 +56,14 @@ class HttpsSource:
             with self._lock:
                 return self._read_on(file, start, stop)
         headers = {"Range": f"bytes={start}-{stop - 1}", **_condition(file)}
-        with self._asked(headers) as answer:
+        with _asked(self._web, headers) as answer:
             self._refuse_changed(file, answer)
             if answer.status != 206:
                 raise self._unsteady()
             return memoryview(answer.read())
 
     def _probe(self) -> bool:
-        with self._asked(_FIRST_BYTE) as answer:
+        with _asked(self._web, _FIRST_BYTE) as answer:
             return answer.status in (206, 416)
 
     def _read_on(self, file: ModelFile, start: int, stop: int) -> memoryview:
@@ -105,18 +107,6 @@ class HttpsSource:
             return f"It had {file.size_bytes} bytes when it was chosen and has {size} now."
         return ""
 
-    @contextmanager
-    def _asked(self, headers: Mapping[str, str]) -> Iterator[BaseHTTPResponse]:
-        answer = self._web.get(headers)
-        try:
-            yield answer
-            if answer.status == 206:
-                answer.drain_conn()  # else the connection could not be used again
-        except HTTPError as error:
-            raise self._web.explain(error) from None
-        finally:
-            answer.close()
-
     def _size(self, answer: BaseHTTPResponse) -> int:
         """Of the whole object."""
         if answer.status in (206, 416):
@@ -159,6 +149,19 @@ class _Stream:
 
     def close(self) -> None:
         self._answer.close()
+
+
+@contextmanager
+def _asked(web: WebAddress, headers: Mapping[str, str]) -> Iterator[BaseHTTPResponse]:
+    answer = web.get(headers)
+    try:
+        yield answer
+        if answer.status == 206:
+            answer.drain_conn()  # else the connection could not be used again
+    except HTTPError as error:
+        raise web.explain(error) from None
+    finally:
+        answer.close()
 
 
 def _condition(file: ModelFile) -> dict[str, str]:

@@ -64,7 +64,9 @@ class ObjectStoreSource:
 
     def read(self, file: ModelFile, start: int, stop: int) -> memoryview:
         key = key_of(self._line, file)
-        options: GetOptions = {"range": (start, stop), "if_match": file.etag}
+        options: GetOptions = {"range": (start, stop)}
+        if file.etag:
+            options["if_match"] = file.etag
         try:
             return memoryview(self._get(key, options).bytes())
         except _FAILURES as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from modelferry.errors import FerryError
-from modelferry.sources.connection import client_options, retry_config
+from modelferry.sources.connection import client_options, proxy_for, retry_config
 from modelferry.sources.object_store import ObjectStoreSource
 from modelferry.sources.refusal import Action, Refusal
 from modelferry.sources.s3_refusals import S3Place, explain_s3
@@ -25,9 +25,7 @@ def open_s3(line: ModelLine, access: S3Access) -> Source:
 
     def explain(refusal: Refusal, action: Action, key: str) -> FerryError:
         if refusal.redirected and not refusal.region:
-            from modelferry.sources.s3_sdk import region_of
-
-            refusal = Refusal(status=301, redirected=True, region=region_of(place, access))
+            refusal = Refusal(status=301, redirected=True, region=_region_of(place))
         return explain_s3(line, place, refusal, action, key)
 
     def list_plainly(folder: str) -> Iterator[StoredObject]:
@@ -57,6 +55,22 @@ def s3_place(bucket: str, access: S3Access) -> S3Place:
         is_aws=access.endpoint is None,
         signed=access.access_key_id is not None,
     )
+
+
+def _region_of(place: S3Place) -> str:
+    """In every answer about a bucket, unsigned refusals too; "" where it does not say."""
+    from urllib3.exceptions import HTTPError
+
+    from modelferry.sources.web import pool, timeout
+
+    address = place.endpoint if place.host_style else f"{place.endpoint}/{place.bucket}"
+    try:
+        answer = pool(proxy_for(address), 1).request(
+            "HEAD", address, redirect=False, retries=False, timeout=timeout()
+        )
+    except HTTPError:
+        return ""  # only a hint for a message that is on its way already
+    return answer.headers.get("x-amz-bucket-region", "")
 
 
 def _store(place: S3Place, access: S3Access) -> S3Store:

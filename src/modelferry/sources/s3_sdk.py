@@ -1,11 +1,14 @@
-"""What obstore has no word for in S3: names that are no clean paths, and where a bucket is."""
+"""What obstore has no word for in S3: names that are no clean paths."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 
 import boto3
-from botocore import exceptions as botocore
+import botocore.session
+from botocore import UNSIGNED
+from botocore import exceptions as aws
 from botocore.config import Config
 
 from modelferry.errors import FerryError
@@ -14,9 +17,9 @@ from modelferry.sources.refusal import Action, Refusal
 from modelferry.sources.s3_refusals import S3Place
 from modelferry.sources.source import StoredObject
 from modelferry.sources.spec import S3Access
+from modelferry.values import Secret
 
 Explain = Callable[[Refusal, Action, str], FerryError]
-_REGION_HEADER = "x-amz-bucket-region"  # in every answer about a bucket, refusals too
 
 
 def list_objects(
@@ -32,36 +35,24 @@ def list_objects(
                     etag=found["ETag"],
                     modified=found["LastModified"],
                 )
-    except (botocore.BotoCoreError, botocore.ClientError) as error:
+    except (aws.BotoCoreError, aws.ClientError) as error:
         raise explain(read_botocore(error), "list", folder) from None
 
 
-def region_of(place: S3Place, access: S3Access) -> str:
-    """ "" where S3 does not say."""
-    try:
-        answer = _client(place, access).head_bucket(Bucket=place.bucket)
-    except botocore.ClientError as error:
-        answer = error.response
-    except botocore.BotoCoreError:
-        return ""  # only a hint for a message that is on its way already
-    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    return str(headers.get(_REGION_HEADER, ""))
-
-
-def read_botocore(error: botocore.BotoCoreError | botocore.ClientError) -> Refusal:
+def read_botocore(error: aws.BotoCoreError | aws.ClientError) -> Refusal:
     """Of any exception of botocore; see tests/unit/sources/test_sdk_exceptions.py."""
     match error:
-        case botocore.ClientError():
+        case aws.ClientError():
             details = error.response.get("Error", {})
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
             return Refusal(status=status, code=details.get("Code", ""))
-        case botocore.ConnectTimeoutError() | botocore.ReadTimeoutError():
+        case aws.ConnectTimeoutError() | aws.ReadTimeoutError():
             return Refusal(connection="no answer in time")
-        case botocore.SSLError():
+        case aws.SSLError():
             return Refusal(connection="its TLS certificate is not trusted")
-        case botocore.ConnectionError():
+        case aws.ConnectionError():
             return Refusal(connection="connection failed")
-        case botocore.HTTPClientError() | botocore.IncompleteReadError():
+        case aws.HTTPClientError() | aws.IncompleteReadError():
             return Refusal(connection="connection broke")
         case _:
             return Refusal(code=type(error).__name__)
@@ -69,19 +60,22 @@ def read_botocore(error: botocore.BotoCoreError | botocore.ClientError) -> Refus
 
 def _client(place: S3Place, access: S3Access):
     """Bound to nothing but what is given: no profile, no AWS_* variable, no metadata service."""
-    from botocore import UNSIGNED
-
-    def shown(secret: object) -> str | None:
-        return secret.reveal() if secret else None  # pyright: ignore[reportAttributeAccessIssue]
-
+    nothing = (None, None, os.devnull, None)
+    session = botocore.session.Session(
+        session_vars={
+            "profile": (None, None, None, None),
+            "config_file": nothing,
+            "credentials_file": nothing,
+        }
+    )
     proxy = proxy_for(place.endpoint)
-    return boto3.client(
+    return boto3.Session(botocore_session=session).client(
         "s3",
         region_name=place.region,
         endpoint_url=None if place.is_aws else place.endpoint,
-        aws_access_key_id=shown(access.access_key_id),
-        aws_secret_access_key=shown(access.secret_access_key),
-        aws_session_token=shown(access.session_token),
+        aws_access_key_id=_shown(access.access_key_id),
+        aws_secret_access_key=_shown(access.secret_access_key),
+        aws_session_token=_shown(access.session_token),
         config=Config(
             signature_version=None if place.signed else UNSIGNED,
             connect_timeout=CONNECT_TIMEOUT_S,
@@ -89,5 +83,10 @@ def _client(place: S3Place, access: S3Access):
             retries={"total_max_attempts": 1},  # one layer retries: modelferry.retry
             s3={"addressing_style": "virtual" if place.host_style else "path"},
             proxies={"http": proxy, "https": proxy} if proxy else None,
+            ignore_configured_endpoint_urls=True,
         ),
     )
+
+
+def _shown(secret: Secret | None) -> str | None:
+    return secret.reveal() if secret else None

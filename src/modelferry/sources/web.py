@@ -82,7 +82,7 @@ class WebAddress:
                 decode_content=False,
                 redirect=False,
                 retries=False,  # one layer retries: modelferry.retry
-                timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S),
+                timeout=timeout(),
             )
         except urllib3.exceptions.HTTPError as error:
             raise explain_https(self._line, read_urllib3(error), _host(address)) from None
@@ -91,14 +91,20 @@ class WebAddress:
         proxy = proxy_for(address)
         with self._lock:
             if proxy not in self._pools:
-                context = ssl.create_default_context()
-                self._pools[proxy] = (
-                    urllib3.ProxyManager(proxy, ssl_context=context, maxsize=CONNECTIONS)
-                    if proxy
-                    else urllib3.PoolManager(ssl_context=context, maxsize=CONNECTIONS)
-                )
+                self._pools[proxy] = pool(proxy, CONNECTIONS)
             return self._pools[proxy]
 
 
 def _host(address: str) -> str:
     return urlsplit(address).netloc
+
+
+def pool(proxy: str | None, connections: int) -> urllib3.PoolManager:
+    context = ssl.create_default_context()  # the system's certificates, or SSL_CERT_FILE's
+    if proxy:
+        return urllib3.ProxyManager(proxy, ssl_context=context, maxsize=connections)
+    return urllib3.PoolManager(ssl_context=context, maxsize=connections)
+
+
+def timeout() -> urllib3.Timeout:
+    return urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S)

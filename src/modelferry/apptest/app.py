@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import urllib3
 
-from modelferry.apptest.containers import asking_docker, lines_of, to_its_end
+from modelferry.apptest.containers import asking_docker, lines_of
 from modelferry.apptest.network import RunNetwork
 from modelferry.errors import TestsFailed
 from modelferry.progress import heartbeat
@@ -76,7 +76,7 @@ def start_app(
     publish = {} if place.attach else {f"{port}/tcp": (place.publish_on, None)}
     with asking_docker("start the app's container"):
         container = network.create(image_id, alias=ALIAS, environment=dict(env), ports=publish)
-        to_its_end(container.start)
+        network.start(container)
         container.reload()
         base_url = _base_url(container, port, network)
     log.info("the app runs in %s, its port %d is at %s", container.short_id, port, base_url)

@@ -18,7 +18,6 @@ from modelferry.apptest.containers import (
     killed_after,
     logged,
     read_file,
-    to_its_end,
 )
 from modelferry.apptest.integration import Ground
 from modelferry.apptest.network import RunNetwork
@@ -86,7 +85,7 @@ def beside_bench(
             security_opt=["no-new-privileges"],
         )
         container.put_archive("/", tar_stream(_contents(workspace, environ)))
-        to_its_end(container.start)
+        network.start(container)
     yield BesideBench(
         ground=Ground(
             workspace=PurePosixPath(workspace.absolute()),

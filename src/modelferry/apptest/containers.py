@@ -7,11 +7,10 @@ import logging
 import tarfile
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import PurePath
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from modelferry.errors import TestsFailed
 from modelferry.process import KEPT_LINES, Completed
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from docker.models.containers import Container
 
 log = logging.getLogger("modelferry.test")
-
-T = TypeVar("T")
 
 LONGEST_LINE = 16 * 1024
 LONGEST_RESULTS = 32 * 1024 * 1024
@@ -46,17 +43,9 @@ def asking_docker(to_do: str) -> Iterator[None]:
         ) from error
 
 
-def to_its_end(call: Callable[[], T]) -> T:
-    """A call that makes something is never left half-way by a cancel: what it made can then be
-    found by its label and removed."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(call).result()
-
-
-def run_to_end(container: Container, *, timeout_s: float) -> Completed:
-    """Start it and log what it says until it exits, or is killed when the time is up."""
+def follow(container: Container, *, timeout_s: float) -> Completed:
+    """Log what it says, from its start until it exits or is killed when the time is up."""
     with killed_after(container, timeout_s) as expired:
-        to_its_end(container.start)
         last_lines = logged(container.logs(stream=True, follow=True))
         status = container.wait()["StatusCode"]
     container.reload()

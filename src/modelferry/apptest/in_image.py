@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from modelferry.apptest.app import RunningApp
-from modelferry.apptest.containers import asking_docker, read_file, run_to_end
+from modelferry.apptest.containers import asking_docker, follow, read_file
 from modelferry.apptest.integration import (
     LONGEST_TESTS_S,
     judge,
@@ -68,5 +68,6 @@ def _run(
         container = network.create(
             image_id, environment=env | {"PYTEST_ADDOPTS": options}, **override
         )
-        done = run_to_end(container, timeout_s=LONGEST_TESTS_S)
+        network.start(container)
+        done = follow(container, timeout_s=LONGEST_TESTS_S)
     return done, read_file(container, junit_in(SCRATCH))

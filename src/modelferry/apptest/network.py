@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from modelferry.apptest.containers import asking_docker, to_its_end
+from modelferry.apptest.containers import asking_docker
 from modelferry.apptest.where import Place
 
 if TYPE_CHECKING:
@@ -29,41 +30,53 @@ class RunNetwork:
     name: str
     place: Place
     run_label: str
+    making: ThreadPoolExecutor
 
     def create(self, image_id: str, *, alias: str | None = None, **options: Any) -> Container:
         """A container with Docker's own default privileges and nothing of our environment."""
         from docker.types import EndpointConfig, LogConfig
 
         endpoint = EndpointConfig(self.client.api.api_version, aliases=[alias] if alias else None)
-        return to_its_end(
-            lambda: self.client.containers.create(
-                image_id,
-                labels={RUN_LABEL: self.run_label},
-                network=self.name,
-                networking_config={self.name: endpoint},
-                use_config_proxy=False,
-                log_config=LogConfig(type=LogConfig.types.JSON, config=LOG_FILES),
-                **options,
-            )
-        )
+        return self.making.submit(
+            self.client.containers.create,
+            image_id,
+            labels={RUN_LABEL: self.run_label},
+            network=self.name,
+            networking_config={self.name: endpoint},
+            use_config_proxy=False,
+            log_config=LogConfig(type=LogConfig.types.JSON, config=LOG_FILES),
+            **options,
+        ).result()
+
+    def start(self, container: Container) -> None:
+        self.making.submit(container.start).result()
 
 
 @contextmanager
 def run_network(client: DockerClient, place: Place, run_label: str) -> Iterator[RunNetwork]:
-    """The name sorts last: of several networks Docker takes the default route from the first by
-    name, and our open connections (an upload under way) must keep theirs."""
+    """What is made is made by one thread, and removed by the same: a cancel interrupts the waiting
+    for a container, never its making, and the removal comes after it.
+
+    The name sorts last: of several networks Docker takes the default route from the first by name,
+    and our open connections (an upload under way) must keep theirs.
+    """
     name = f"zz-modelferry-{run_label}"
-    try:
-        with asking_docker(f"make the network {name}"):
-            network = to_its_end(
-                lambda: client.networks.create(name, driver="bridge", labels={RUN_LABEL: run_label})
+    with ThreadPoolExecutor(1, thread_name_prefix="docker") as making:
+        making.submit(int).result()  # the thread runs before there is anything to lose
+        try:
+            with asking_docker(f"make the network {name}"):
+                making.submit(_make, client, name, place, run_label).result()
+            yield RunNetwork(
+                client=client, name=name, place=place, run_label=run_label, making=making
             )
-        if ours := place.attach:
-            with asking_docker(f"attach this container ({ours[:12]}) to {name}"):
-                to_its_end(lambda: network.connect(ours))
-        yield RunNetwork(client=client, name=name, place=place, run_label=run_label)
-    finally:
-        remove_run(client, run_label)
+        finally:
+            making.submit(remove_run, client, run_label).result()
+
+
+def _make(client: DockerClient, name: str, place: Place, run_label: str) -> None:
+    network = client.networks.create(name, driver="bridge", labels={RUN_LABEL: run_label})
+    if place.attach is not None:
+        network.connect(place.attach)
 
 
 def remove_run(client: DockerClient, run_label: str) -> None:

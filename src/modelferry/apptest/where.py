@@ -93,10 +93,11 @@ def _network_holder(client: DockerClient, container: Container) -> Container:
 
 def _ourselves(client: DockerClient, known: Container) -> Container:
     """`known`, or the one among those that share its network which sees what we write."""
+    names = (f"container:{known.id}", f"container:{known.name}")
     sharing = [
         container
         for container in client.containers.list(sparse=True)
-        if container.attrs["HostConfig"]["NetworkMode"] == f"container:{known.id}"
+        if container.attrs["HostConfig"]["NetworkMode"] in names
     ]
     if not sharing:
         return known

@@ -1,0 +1,192 @@
+"""The stage run from inside a container, as GitHub and act run us, on every kind of network."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from docker.models.containers import Container
+
+from modelferry.apptest.where import ROLE_LABEL
+from modelferry.artifacts import Image
+from modelferry.engine import Engine
+
+ROOT = Path(__file__).parents[3]
+SOCKET = "/var/run/docker.sock"
+WORKSPACE = "/github/workspace"
+SEES_ITSELF = """
+import os
+import pathlib
+import requests
+
+def test_it_is_beside_the_app():
+    assert os.environ["MODEL_API_URL"] == "http://app:8080"
+    answer = requests.get(os.environ["MODEL_API_URL"] + "/version", timeout=10)
+    assert answer.json() == {"version": "1.4.2"}
+
+def test_it_has_no_socket_and_no_credential():
+    assert not pathlib.Path("/var/run/docker.sock").exists()
+    assert "hunter2" not in str(os.environ)
+    assert "hunter2" not in pathlib.Path("/proc/1/environ").read_text()
+
+def test_it_sees_the_workspace_without_the_checkouts_token():
+    assert pathlib.Path.cwd() == pathlib.Path("/github/workspace")
+    assert pathlib.Path("data/cat.txt").read_text() == "a cat"
+    assert not pathlib.Path(".git").exists()
+"""
+FILES = {
+    "tests/test_api.py": SEES_ITSELF,
+    "tests/test_bad.py": "def test_bad():\n    assert 0.2 == 0.9\n",
+    "data/cat.txt": "a cat",
+    ".git/config": "token = hunter2",
+}
+
+
+@pytest.fixture(scope="session")
+def action_image(engine: Engine) -> str:
+    """The image of our own Dockerfile, as this checkout makes it."""
+    image, _ = engine.client.images.build(
+        path=str(ROOT), labels={ROLE_LABEL: "action"}, tag="modelferry-test/action:latest", rm=True
+    )
+    return str(image.id)
+
+
+@pytest.fixture
+def start(
+    engine: Engine, unique: str, testbed: dict[str, str]
+) -> Iterator[Callable[..., Container]]:
+    """A container made with the given options, gone after the test."""
+    made: list[Container] = []
+
+    def start_container(image: str, command: list[str], **options: object) -> Container:
+        name = f"{unique}-{len(made)}"
+        container = engine.client.containers.create(image, command, name=name, **options)
+        made.append(container)
+        return container
+
+    yield start_container
+    for container in made:
+        container.remove(force=True, v=True)
+
+
+@pytest.fixture
+def drive(
+    engine: Engine, image: Image, action_image: str, start: Callable[..., Container], unique: str
+) -> Iterator[Callable[..., dict]]:
+    def run_inside(*, labels: bool = True, integration_tests: str, **options: object) -> dict:
+        told = {
+            "image": image.engine_id,
+            "workspace": WORKSPACE,
+            "temp": "/tmp",
+            "run_label": unique,
+            "integration_tests": integration_tests,
+        }
+        container = start(
+            action_image,
+            ["/drive.json"],
+            entrypoint=["python", "/drive.py"],
+            environment={"PYTHONPATH": "/app/src", "INPUT_PASSWORD": "hunter2"},
+            volumes=[f"{SOCKET}:{SOCKET}"],
+            labels={} if labels else {ROLE_LABEL: ""},
+            **options,
+        )
+        files = {f"{WORKSPACE[1:]}/{name}": text for name, text in FILES.items()}
+        files["drive.json"] = json.dumps(told)
+        files["drive.py"] = Path(__file__).with_name("drive.py").read_text()
+        container.put_archive("/", archive(files))
+        container.start()
+        container.wait(timeout=120)
+        log = container.logs().decode()
+        print(log)
+        return json.loads(log.splitlines()[-1]) | {"log": log, "id": container.id}
+
+    yield run_inside
+    chosen = {"label": f"modelferry.run={unique}"}
+    assert not engine.client.containers.list(True, filters=chosen)
+    assert not engine.client.networks.list(filters=chosen)
+
+
+def archive(files: dict[str, str]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, text in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(text.encode())
+            tar.addfile(entry, io.BytesIO(text.encode()))
+    return buffer.getvalue()
+
+
+def test_on_the_default_bridge(drive, action_image):
+    report = drive(integration_tests="tests/test_api.py")
+    assert report["end"] == "passed"
+    assert (report["attach"], report["own_image"]) == (report["id"], action_image)
+    assert "3 integration tests passed" in report["log"]
+
+
+def test_on_a_network_of_the_job(drive, engine, unique):
+    network = engine.client.networks.create(f"github_network_{unique}")
+    try:
+        report = drive(integration_tests="tests/test_api.py", network=network.name)
+    finally:
+        network.remove()
+    assert report["end"] == "passed"
+    assert report["attach"] == report["id"]
+
+
+def test_on_the_host_network(drive):
+    report = drive(integration_tests="tests/test_api.py", network_mode="host")
+    assert report["end"] == "passed"
+    assert report["attach"] is None
+
+
+def test_on_the_network_of_another_container(drive, start, image, action_image):
+    """As act runs an action when the job has a container."""
+    job = start(image.engine_id, ["sleep", "300"])
+    job.start()
+    also = start(image.engine_id, ["sleep", "300"], network_mode=f"container:{job.id}")
+    also.start()
+    report = drive(integration_tests="tests/test_api.py", network_mode=f"container:{job.id}")
+    assert report["end"] == "passed"
+    assert (report["attach"], report["own_image"]) == (job.id, action_image)
+
+
+def test_on_the_network_of_a_container_on_the_host_network(drive, start, image):
+    job = start(image.engine_id, ["sleep", "300"], network_mode="host")
+    job.start()
+    report = drive(integration_tests="tests/test_api.py", network_mode=f"container:{job.id}")
+    assert report["end"] == "passed"
+    assert report["attach"] is None
+
+
+def test_in_a_container_that_is_not_our_image(drive):
+    """The composite action in a job container: a child process there, at the app's address."""
+    report = drive(
+        labels=False, integration_tests='test -S /var/run/docker.sock; test -z "$INPUT_PASSWORD"'
+    )
+    assert report["end"] == "passed"
+    assert report["own_image"] is None
+
+
+def test_failures_come_back_from_beside_the_app(drive):
+    report = drive(integration_tests="tests")
+    assert report["end"] == (
+        "TestsFailed: 1 of 4 integration tests failed: test_bad (tests/test_bad.py:2):"
+        " assert 0.2 == 0.9"
+    )
+
+
+def test_our_default_route_stays_where_it_is(drive, start, action_image):
+    route = start(action_image, [], entrypoint=["cat", "/proc/net/route"])
+    route.start()
+    route.wait()
+    before = route.logs().decode().splitlines()[1].split()[2]
+    report = drive(
+        labels=False,
+        integration_tests='awk \'$2 == "00000000" {print "during", $3}\' /proc/net/route',
+    )
+    assert f"during {before}" in report["log"]
+    assert report["route"] == [before]

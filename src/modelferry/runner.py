@@ -110,69 +110,6 @@ class Runner:
                 _cut(self.redact(message)),
             )
 
-    def outputs(self, values: Mapping[str, str]) -> None: ...
-
-    def summary(self, markdown: str) -> None: ...
-
-
-class Runner:
-    def __init__(self, stream: TextIO, environ: Mapping[str, str]) -> None:
-        self._stream = stream
-        self._environ = environ
-        self._redactor = Redactor()
-        self._lock = threading.RLock()
-        self._stopped_by: str | None = None  # the token that lets commands run again
-        self._said: Counter[str] = Counter()
-
-    def mask(self, secrets: Iterable[Secret]) -> None:
-        from actions_toolkit import core
-
-        with self._commands():
-            for value in self._redactor.add(secrets):
-                core.set_secret(value)
-
-    def redact(self, text: str) -> str:
-        return self._redactor(text)
-
-    @contextmanager
-    def group(self, title: str) -> Generator[None]:
-        from actions_toolkit import core
-
-        with self._commands():
-            core.start_group(_one_line(self.redact(title)))
-        try:
-            yield
-        finally:
-            with self._commands():
-                core.end_group()
-
-    def say(self, line: str) -> None:
-        with self._lock:
-            if self._stopped_by is None:
-                self._stopped_by = f"modelferry-{uuid4()}"
-                self._stream.write(f"::stop-commands::{self._stopped_by}\n")
-            for part in self.redact(line).splitlines() or [""]:
-                # the web page renders ##[…] even where the runner does not obey it
-                self._stream.write(part.replace("##[", "# #[") + "\n")
-            self._stream.flush()
-
-    def annotate(
-        self, level: Level, message: str, *, title: str, file: str | None, line: int | None
-    ) -> None:
-        from actions_toolkit.command import issue_command  # core.error writes empty properties
-
-        self._said[level] += 1
-        if self._said[level] > ANNOTATIONS_A_TYPE:
-            self.say(f"{level}: {message}")
-            return
-        properties = {"title": self.redact(title), "file": file, "line": line if file else None}
-        with self._commands():
-            issue_command(
-                level,
-                {name: value for name, value in properties.items() if value},
-                _cut(self.redact(message)),
-            )
-
     def outputs(self, values: Mapping[str, str]) -> None:
         from actions_toolkit import core
 

@@ -96,6 +96,8 @@ class Tunnel:
             upward = threading.Thread(target=_send, args=(local, channel), daemon=True)
             upward.start()
             self._receive(channel, local)
+            with suppress(OSError):  # tells the client at once: a close alone waits for _send
+                local.shutdown(socket.SHUT_RDWR)
             self._open.discard(channel)
             _end(channel)
 

@@ -1,0 +1,340 @@
+"""Deploys that go wrong: never green, the cause in the first line, no waiting for the hopeless."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from modelferry.artifacts import PushedImage, Rollout
+from modelferry.cluster.client import Cluster
+from modelferry.cluster.resources import PODS, Resource
+from modelferry.errors import FerryError, InputError, RolloutError, RolloutFailed
+from modelferry.values import Digest
+
+Deploy = Callable[..., Rollout]
+Images = tuple[PushedImage, PushedImage]
+
+PROBE = "readinessProbe: {httpGet: {path: /, port: 8000}, periodSeconds: 1}"
+
+
+def workload(kind: str, *, mode: str = "serve", more: str = PROBE, spec: str = "") -> str:
+    """The container's image stands in line 13."""
+    return f"""\
+apiVersion: apps/v1
+kind: {kind}
+metadata:
+  name: score
+spec:
+  selector: {{matchLabels: {{app: score}}}}
+  template:
+    metadata: {{labels: {{app: score}}}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      containers:
+        - name: score
+          image: $IMAGE
+          env: [{{name: MODE, value: "{mode}"}}]
+          {more}
+{spec}"""
+
+
+def alone(kind: str, mode: str) -> str:
+    head = {"Pod": "v1", "Job": "batch/v1"}[kind]
+    pod = f"""\
+      terminationGracePeriodSeconds: 0
+      restartPolicy: Never
+      containers:
+        - name: score
+          image: $IMAGE
+          env: [{{name: MODE, value: {mode}}}]
+"""
+    spec = f"  backoffLimit: 0\n  template:\n    spec:\n{pod}" if kind == "Job" else pod
+    return f"apiVersion: {head}\nkind: {kind}\nmetadata: {{name: score}}\nspec:\n{spec}"
+
+
+@dataclass(frozen=True)
+class Case:
+    manifest: str
+    first_line: str  # regular expression
+    within_s: float
+    line: int = 13  # of the annotation: the container's image, or the object
+    seen: str = ""
+
+
+CASES = {
+    "crash": Case(
+        workload("Deployment", mode="crash"),
+        r"pod score-\w+-\w+ \(deployment/score\): container score crashed \(exit 1\) 3 times:"
+        r" ImportError: no module named onnxruntime",
+        30,
+        seen="loading the model",
+    ),
+    "crash of a StatefulSet": Case(
+        workload("StatefulSet", mode="crash"),
+        r"pod score-0 \(statefulset/score\): container score crashed \(exit 1\) 3 times: ImportErr",
+        30,
+    ),
+    "crash of a DaemonSet": Case(
+        workload("DaemonSet", mode="crash"),
+        r"pod score-\w+ \(daemonset/score\): container score crashed \(exit 1\) 3 times: ImportErr",
+        30,
+    ),
+    "crash after it looked healthy": Case(
+        workload("Deployment", mode="crash-late", more=""),
+        r"container score crashed \(exit 1\) 3 times: CUDA error: out of memory",
+        40,
+    ),
+    "ends": Case(
+        workload("Deployment", mode="end"),
+        r"container score ended \(exit 0\) 3 times, though it should keep running",
+        30,
+        seen="all rows are scored",
+    ),
+    "memory": Case(
+        workload("Deployment", mode="eat", more="resources: {limits: {memory: 48Mi}}"),
+        r"container score was killed for want of memory \(OOMKilled, limit 48Mi\) 3 times",
+        40,
+    ),
+    "no such command": Case(
+        workload("Deployment", more="command: [/no/such/program]"),
+        r"container score cannot be started: .*no such file",
+        30,
+    ),
+    "no such ConfigMap": Case(
+        workload("Deployment", more="envFrom: [{configMapRef: {name: absent}}]"),
+        r'container score cannot be created: configmap "absent" not found',
+        20,
+    ),
+    "no such Secret": Case(
+        workload("Deployment", more='envFrom: [{secretRef: {name: "absent"}}]'),
+        r'container score cannot be created: secret "absent" not found',
+        20,
+    ),
+    "no such volume": Case(
+        workload(
+            "Deployment",
+            more="volumeMounts: [{name: v, mountPath: /v}]",
+            spec="      volumes: [{name: v, secret: {secretName: absent}}]\n",
+        ),
+        r'a volume cannot be mounted: .*secret "absent" not found',
+        25,
+        line=1,
+    ),
+    "never ready": Case(
+        workload("Deployment", mode="sick"),
+        r"deployment/score\): not ready after 12\.0 s: up-to-date 1 of 1, available 0 of 1",
+        16,
+        line=1,
+        seen=r"Readiness probe failed: HTTP probe failed with statuscode: 500",
+    ),
+    "no node": Case(
+        workload("Deployment", spec="      nodeSelector: {kind: of-gold}\n"),
+        r"it fits no node: .*didn't match Pod's node affinity/selector",
+        45,
+        line=1,
+    ),
+    "no such claim": Case(
+        workload(
+            "Deployment",
+            more="volumeMounts: [{name: v, mountPath: /v}]",
+            spec="      volumes: [{name: v, persistentVolumeClaim: {claimName: absent}}]\n",
+        ),
+        r'persistentvolumeclaim "absent" not found',
+        45,
+        line=1,
+    ),
+    "progress deadline": Case(
+        workload("Deployment", mode="sick").replace(
+            "spec:\n", "spec:\n  progressDeadlineSeconds: 4\n", 1
+        ),
+        r"deployment/score: no progress within progressDeadlineSeconds",
+        12,
+        line=1,
+    ),
+    "failing Job": Case(
+        alone("Job", "stop"),
+        r"job/score: the job failed: BackoffLimitExceeded.*: the input is empty",
+        15,
+        line=1,
+    ),
+    "failing bare Pod": Case(
+        alone("Pod", "stop"),
+        r"pod/score: it failed: container score ended with exit code 1.*: the input is empty",
+        15,
+        line=1,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_failure_class(deploy: Deploy, images: Images, name: str) -> None:
+    case = CASES[name]
+    timeout_s = 12 if name == "never ready" else 90
+    started = time.monotonic()
+    with pytest.raises(RolloutFailed) as raised:
+        deploy(case.manifest, images[0], timeout_s=timeout_s)
+    took = time.monotonic() - started
+    error = raised.value
+    assert re.search(case.first_line, error.what.splitlines()[0]), str(error)
+    assert re.search(case.seen, error.seen), error.seen
+    assert error.status == 8
+    first = error.annotations[0]
+    assert (first.file, first.line) == ("app.yaml", case.line)
+    assert re.search(case.first_line, first.message)
+    assert took < case.within_s, error.what
+
+
+def test_image_that_is_not_there(deploy: Deploy, images: Images) -> None:
+    digest = Digest("sha256:" + "1" * 64)
+    gone = PushedImage(ref=images[0].ref.pinned(digest), digest=digest, tags=("v9",))
+    started = time.monotonic()
+    with pytest.raises(RolloutFailed, match=r"cannot be pulled: .*not found"):
+        deploy(workload("Deployment"), gone)
+    assert time.monotonic() - started < 15
+
+
+def test_a_tag_that_the_node_has_from_before(deploy: Deploy, images: Images) -> None:
+    """The false green of deploying by tag: the registry has a new image, the node runs the old."""
+    deploy(workload("Deployment"), images[0], deploy_by="tag")
+    stale = workload("Deployment", more=PROBE + "\n          imagePullPolicy: IfNotPresent")
+    moved = PushedImage(ref=images[1].ref, digest=images[1].digest, tags=images[0].tags)
+    with pytest.raises(RolloutFailed, match=r"runs sha256:\w+, not sha256:\w+ which .*:v1 is now"):
+        deploy(stale, moved, deploy_by="tag")
+
+
+def test_quota(deploy: Deploy, images: Images, cluster: Cluster, namespace: str) -> None:
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "none"},
+        "spec": {"hard": {"pods": "0"}},
+    }
+    resource = cluster.resource("v1", "ResourceQuota")
+    assert resource
+    cluster.apply(resource, quota, namespace)
+    for kind in ("Deployment", "StatefulSet"):
+        with pytest.raises(RolloutFailed, match=r"its pods are refused: .*exceeded quota: none"):
+            deploy(workload(kind), images[0])
+
+
+def test_a_failing_check(deploy: Deploy, images: Images) -> None:
+    manifest = workload("Deployment", mode="sick", more="ports: [{containerPort: 8000}]")
+    with pytest.raises(RolloutFailed) as raised:
+        deploy(manifest, images[0], checks="GET /", start_timeout_s=3)
+    assert re.match(
+        r"a check failed on pod score-\w+-\w+ \(deployment/score\): GET / → 500", raised.value.what
+    )
+
+
+def test_checks_of_a_port_where_nobody_listens(deploy: Deploy, images: Images) -> None:
+    with pytest.raises(RolloutFailed) as raised:
+        deploy(workload("Deployment"), images[0], checks="GET /", port=8001, start_timeout_s=3)
+    assert "GET / → no answer" in raised.value.what
+    assert "connection refused" in raised.value.seen
+
+
+def test_several_workloads_are_told_together(deploy: Deploy, images: Images) -> None:
+    good = workload("Deployment").replace("score", "good")
+    other = workload("Deployment", more="envFrom: [{configMapRef: {name: absent}}]")
+    other = other.replace("score", "other")
+    with pytest.raises(RolloutFailed, match=r"deployment/other") as raised:
+        deploy(f"{good}---\n{other}", images[0])
+    assert "deployment/good" not in raised.value.what
+    assert raised.value.annotations[0].line == 13 + 16
+
+
+# Refused before the first write
+
+
+@pytest.fixture
+def nothing_written(cluster: Cluster, namespace: str) -> Iterator[None]:
+    yield
+    for kind in ("Deployment", "Pod", "ConfigMap"):
+        resource = cluster.resource("apps/v1" if kind == "Deployment" else "v1", kind)
+        assert resource
+        found, _ = cluster.list(resource, namespace)
+        names = [body["metadata"]["name"] for body in found]
+        assert [name for name in names if name != "kube-root-ca.crt"] == []
+
+
+CONFIG = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {a: b}\n"
+
+
+@pytest.mark.usefixtures("nothing_written")
+@pytest.mark.parametrize(
+    ("manifest", "kind", "message"),
+    [
+        (workload("Deployment").replace("$IMAGE", "$ACR_DNS/app:$TAG"), InputError, r"app\.yaml:13: \$TAG in the image"),
+        (workload("Deployment").replace("$IMAGE", "nginx:1"), InputError, r"no manifest runs .*score.*nginx:1"),
+        (workload("Deployment").replace("apps/v1", "apps/v9"), RolloutError, r"it serves no Deployment of apps/v9"),
+        (workload("Deployment").replace("  selector", "  replica: 3\n  selector"), RolloutError, r'unknown field|field not declared'),
+        (workload("Deployment").replace("name: score\nspec", "name: Score_1\nspec"), RolloutError, r"deployment/Score_1: .*Invalid value"),
+        (workload("Deployment").replace("  template", "  template:\n    x: [}\n  y"), InputError, r"app\.yaml:8: "),
+    ],
+    ids=["placeholder", "nothing replaced", "unknown kind", "unknown field", "bad name", "bad yaml"],
+)  # fmt: skip
+def test_refused_before_the_first_write(
+    deploy: Deploy, images: Images, manifest: str, kind: type[FerryError], message: str
+) -> None:
+    with pytest.raises(kind) as raised:
+        deploy(manifest + CONFIG, images[0])
+    assert re.search(message, str(raised.value), re.DOTALL), str(raised.value)
+    assert raised.value.annotations[0].file == "app.yaml"
+
+
+def test_namespace_that_does_not_exist(deploy: Deploy, images: Images) -> None:
+    with pytest.raises(RolloutError, match=r"has no namespace t-nowhere"):
+        deploy(workload("Deployment"), images[0], namespace="t-nowhere")
+
+
+def test_a_selector_that_cannot_change(deploy: Deploy, images: Images) -> None:
+    deploy(workload("Deployment"), images[0])
+    changed = workload("Deployment").replace("app: score", "app: other")
+    with pytest.raises(RolloutError, match=r"deployment/score: .*field is immutable") as raised:
+        deploy(changed, images[0])
+    assert not isinstance(raised.value, RolloutFailed)
+    assert "give the object another name" in raised.value.do
+
+
+def test_a_field_of_another_manager(
+    deploy: Deploy, images: Images, cluster: Cluster, namespace: str
+) -> None:
+    deployments = Resource(
+        api_version="apps/v1", kind="Deployment", plural="deployments", namespaced=True
+    )
+    manifest = workload("Deployment").replace("  selector", "  minReadySeconds: 1\n  selector")
+    deploy(manifest, images[0])
+    cluster._transport.json(
+        "PATCH",
+        deployments.path(namespace, "score"),
+        query=[("fieldManager", "argo-cd")],
+        body={"spec": {"minReadySeconds": 2}},
+        content_type="application/merge-patch+json",
+    )
+    with pytest.raises(
+        RolloutError, match=r"\.spec\.minReadySeconds is owned by argo-cd"
+    ) as raised:
+        deploy(manifest, images[1])
+    assert "force" in raised.value.do
+    deploy(manifest, images[1], force=True)
+    live = cluster.get(deployments, "score", namespace)
+    assert live
+    assert live["spec"]["minReadySeconds"] == 1
+
+
+def test_a_replacement_that_would_be_refused_leaves_the_old_pod(
+    deploy: Deploy, images: Images, cluster: Cluster, namespace: str
+) -> None:
+    deploy(alone("Pod", "serve"), images[0])
+    before = cluster.get(PODS, "score", namespace)
+    broken = alone("Pod", "serve").replace("restartPolicy: Never", "restartPolicy: Sometimes")
+    with pytest.raises(RolloutError, match=r"restartPolicy"):
+        deploy(broken, images[1])
+    after = cluster.get(PODS, "score", namespace)
+    assert before
+    assert after
+    assert after["metadata"]["uid"] == before["metadata"]["uid"]

@@ -81,10 +81,11 @@ def _failure(name: str, file: str | None, line: int | None, result: object) -> F
 
 
 def _line(file: str | None, defined_at: int | None, text: str) -> int | None:
-    """Where the test's own file failed last, else where the test is defined (counted from 0)."""
+    """The test's own line in the traceback, which begins there, else where the test is defined
+    (counted from 0)."""
     places = re.findall(rf"^{re.escape(file)}:(\d+):", text, re.MULTILINE) if file else ()
     if places:
-        return int(places[-1])
+        return int(places[0])
     return None if defined_at is None else defined_at + 1
 
 

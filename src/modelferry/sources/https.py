@@ -97,7 +97,7 @@ class HttpsSource:
     def _difference(self, file: ModelFile, answer: BaseHTTPResponse) -> str:
         etag, modified = answer.headers.get("ETag"), answer.headers.get("Last-Modified")
         if answer.status == 412 or (file.etag and etag and etag != file.etag):
-            now = etag if etag and etag != file.etag else "another"
+            now = etag or self.head(self._line.key).etag
             return f"Its ETag was {file.etag} when it was chosen and is {now} now."
         if not file.etag and file.modified and modified:
             now = parsedate_to_datetime(modified)

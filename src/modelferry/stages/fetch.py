@@ -24,6 +24,7 @@ from modelferry.values import format_bytes
 log = logging.getLogger("modelferry.fetch")
 
 _RESTARTS = 2
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def fetch_model(
@@ -138,11 +139,11 @@ def _whole_or_nothing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         _empty(folder)
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in _NO_ROOM:
             raise
         free = format_bytes(shutil.disk_usage(folder).free)
         raise ModelError(
-            f"No space left for the model in {folder}",
+            f"There is no room for the model in {folder}: {error.strerror}",
             seen=f"{free} are free once what was fetched is removed again.",
             do="Use a runner with a larger disk, or free some in an earlier step.",
         ) from None

@@ -1,13 +1,14 @@
 """The testbed's own few requests to the API server, as its administrator."""
 
+import http.client
 import json
 import ssl
-import urllib.error
 import urllib.request
 from typing import Any
 
 from testbed.kubernetes import settings
 
+FAULTS = (OSError, http.client.HTTPException)  # no connection, a refusal, an answer cut short
 _TIMEOUT_S = 5
 _MERGE = "application/merge-patch+json"
 _APPLY = "application/apply-patch+yaml"
@@ -37,7 +38,7 @@ class Client:
         """Whether the path is there and served, for waiting."""
         try:
             self._request("GET", path)
-        except OSError:  # URLError and HTTPError are among them
+        except FAULTS:
             return False
         return True
 
@@ -57,7 +58,7 @@ class Client:
 def node_ready(client: Client) -> bool:
     try:
         node = client.get(f"/api/v1/nodes/{settings.NODE_NAME}")
-    except OSError:
+    except FAULTS:
         return False
     conditions = node["status"].get("conditions", [])
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)

@@ -115,7 +115,7 @@ def _clear() -> None:
     for step in steps:
         try:
             step()
-        except TestbedError as error:
+        except (OSError, TestbedError) as error:
             faults.append(str(error))
     shutil.rmtree(settings.RUN, ignore_errors=True)
     shutil.rmtree(layout.data_dir("kubernetes"))

@@ -34,7 +34,6 @@ def stop() -> None:
 def _run_daemon() -> None:
     settings.RUN.mkdir(parents=True, exist_ok=True)
     command = ["containerd", "--config", settings.config("containerd.toml")]
-    # It names its plugins' faults and goes on, so ask for what matters: the CRI plugin.
     processes.start(NAME, command, ready=_answers, timeout_s=30)
 
 

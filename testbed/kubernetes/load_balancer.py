@@ -3,13 +3,11 @@
 import logging
 import sys
 import time
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 from testbed import processes
-from testbed.kubernetes import settings
-from testbed.kubernetes.api import Client
+from testbed.kubernetes import api, settings
 
 NAME = "kube-load-balancer"
 _PERIOD_S = 0.5
@@ -40,7 +38,8 @@ def assignments(services: list[dict[str, Any]]) -> dict[str, str | None]:
     for service in services:
         wanted = service["spec"]["type"] == "LoadBalancer"
         if wanted and not _address(service):
-            changes[_path(service)] = next(free)
+            if address := next(free, None):  # else it stays pending, as in a cloud
+                changes[_path(service)] = address
         elif not wanted and _address(service):
             changes[_path(service)] = None
     return changes
@@ -59,13 +58,13 @@ def _path(service: dict[str, Any]) -> str:
 def serve() -> None:
     """The process: runs until it is ended."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    client = Client()
+    client = api.Client()
     while True:
         try:
             for path, address in assignments(client.get("/api/v1/services")["items"]).items():
-                ingress = [{"ip": str(IPv4Address(address))}] if address else None
+                ingress = [{"ip": address}] if address else None
                 client.patch(path, {"status": {"loadBalancer": {"ingress": ingress}}})
                 _log.info("%s: %s", path, address)
-        except OSError as error:  # the API server restarts, or the service has just gone
+        except api.FAULTS as error:  # the API server restarts, or the service has just gone
             _log.warning("%s", error)
         time.sleep(_PERIOD_S)

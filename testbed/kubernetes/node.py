@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from testbed import layout, processes
@@ -9,6 +10,7 @@ from testbed.kubernetes import api, components, credentials, settings
 
 NAMES = ("kubelet", "kube-proxy")
 _PORTS = ("kubelet", "kube-proxy", "kube-proxy-metrics")
+_CGROUPS = Path("/sys/fs/cgroup")
 _CONTAINER_LOGS = Path("/var/log/containers")  # fixed in the kubelet
 
 
@@ -33,8 +35,8 @@ def clean() -> None:
     for link in _CONTAINER_LOGS.glob("*"):
         if link.is_symlink() and link.readlink().is_relative_to(settings.data("pod-logs")):
             link.unlink()
-    for folder in Path("/sys/fs/cgroup").glob("**/kubepods"):
-        _remove_groups(folder)
+    for folder in (_CGROUPS / "kubepods", *_CGROUPS.glob("*/kubepods")):  # version 2 and 1
+        _remove_empty_groups(folder)
 
 
 def _start_kubelet() -> None:
@@ -115,6 +117,7 @@ def _loopback(port_name: str) -> str:
     return f"127.0.0.1:{layout.port(port_name)}"
 
 
-def _remove_groups(folder: Path) -> None:
+def _remove_empty_groups(folder: Path) -> None:
     for group, _, _ in os.walk(folder, topdown=False):
-        Path(group).rmdir()
+        with suppress(OSError):  # the kernel refuses when a process is in it: then it is not ours
+            Path(group).rmdir()

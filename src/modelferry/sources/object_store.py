@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from obstore.store import AzureStore, S3Store
 
 # obstore also raises these two; ValueError for a name that it cannot send.
+_PAGE = 1000
 _FAILURES = (BaseError, FileNotFoundError, ValueError)
 
 
@@ -41,17 +42,15 @@ class ObjectStoreSource:
         self._explain, self._list_plainly = explain, list_plainly
 
     def list(self, folder: str) -> Iterator[StoredObject]:
+        told: set[str] = set()
         try:
-            found = [_stored(meta) for meta in self._store.list(folder or None).collect()]
+            for page in self._store.list(folder or None, chunk_size=_PAGE):
+                told.update(meta["path"] for meta in page)
+                yield from map(_stored, page)
         except InvalidPathError:
-            found = list(self._list_plainly(folder))
+            yield from (found for found in self._list_plainly(folder) if found.key not in told)
         except _FAILURES as error:
             raise self._explain(read_refusal(error), "list", folder) from None
-        folders = _folders(found)
-        for each in found:
-            is_marker = each.size_bytes == 0 and (each.key.endswith("/") or each.key in folders)
-            if each.key.startswith(folder) and not is_marker:
-                yield each
 
     def head(self, key: str) -> StoredObject:
         try:
@@ -109,11 +108,3 @@ def _stored(meta: ObjectMeta) -> StoredObject:
         version_id=meta["version"],
         modified=meta["last_modified"],
     )
-
-
-def _folders(objects: Iterable[StoredObject]) -> set[str]:
-    folders: set[str] = set()
-    for found in objects:
-        parts = found.key.split("/")[:-1]
-        folders.update("/".join(parts[: count + 1]) for count in range(len(parts)))
-    return folders

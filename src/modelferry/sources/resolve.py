@@ -119,10 +119,12 @@ def _with_neighbours(
     if line.kind is SourceKind.HTTPS or line.version_id or line.snapshot:
         return error
     try:
-        names = [found.key for found in islice(source.list(pattern.folder), _LOOKED_AT)]
+        keys = [found.key for found in islice(source.list(pattern.folder), _LOOKED_AT)]
     except FerryError:
         return error  # not allowed to list: the first error stands
-    near = difflib.get_close_matches(line.key, names, n=5, cutoff=0.4)
+    names = {key.removeprefix(pattern.folder).lower(): key for key in keys}
+    meant = line.key.removeprefix(pattern.folder).lower()
+    near = [names[name] for name in difflib.get_close_matches(meant, names, n=5)]
     if not near:
         return error
     return ModelNotFound(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -60,6 +60,7 @@ def select(
 
     Raises ModelNotFound where nothing is left, ModelError where a folder is not complete.
     """
+    listing = without_folder_markers(pattern.folder, listing)
     if pattern.choice is None:
         require_marker(uri, pattern.folder, (found.key for found in listing), marker)
         return _selection(uri, pattern.folder, pattern.below or "", listing, marker)
@@ -81,6 +82,25 @@ def select(
     root = f"{pattern.folder}{version}/"
     chosen = _selection(uri, root, pattern.below, complete[version], marker)
     return Selection(root=chosen.root, objects=chosen.objects, version=version, why=why)
+
+
+def without_folder_markers(
+    folder: str, listing: Sequence[StoredObject]
+) -> tuple[StoredObject, ...]:
+    """Storage browsers leave empty objects that stand for folders, `folder` itself among them."""
+    folders = {parent for found in listing for parent in _parents(found.key)}
+    return tuple(
+        found
+        for found in listing
+        if found.key.startswith(folder)
+        and not (found.size_bytes == 0 and (found.key.endswith("/") or found.key in folders))
+    )
+
+
+def _parents(key: str) -> Iterator[str]:
+    for position, character in enumerate(key):
+        if character == "/":
+            yield key[:position]
 
 
 def require_marker(uri: str, folder: str, keys: Iterable[str], marker: str | None) -> None:

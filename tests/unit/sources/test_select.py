@@ -169,3 +169,20 @@ def test_a_glob_that_matches_nothing_shows_what_is_there() -> None:
 
 def test_pattern_of_a_name_with_a_star_in_an_earlier_folder_is_left_alone() -> None:
     assert parse_pattern("a*/b") == Pattern(folder="a*/", choice=None, below="b")
+
+
+def test_empty_objects_that_stand_for_folders_are_left_out() -> None:
+    listing = (
+        StoredObject(key="m/v1", size_bytes=0, etag=None),  # `m/v1/`, as obstore writes it
+        StoredObject(key="m/v1/sub", size_bytes=0, etag=None),
+        StoredObject(key="m/v1/sub-1", size_bytes=0, etag=None),
+        StoredObject(key="m/v1/sub/a", size_bytes=1, etag=None),
+        StoredObject(key="m/v1/portal/", size_bytes=0, etag=None),
+    )
+    found = select(URI, parse_pattern("m/v1/"), listing, None)
+    assert names(found) == ["m/v1/sub-1", "m/v1/sub/a"]
+
+
+def test_a_file_beside_a_folder_of_its_name_stays() -> None:
+    found = choose("m/", "m/a", "m/a/b")
+    assert names(found) == ["m/a", "m/a/b"], "the clash is told where paths are given out"

@@ -12,6 +12,7 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from modelferry.apptest.spec import AppTests
 from modelferry.artifacts import Image, Model, PushedImage, TestedImage, Verdict
@@ -24,11 +25,13 @@ from modelferry.registry.client import Registry
 from modelferry.report import Mark, RunReport, StageResult, verdict_line
 from modelferry.runner import Output
 from modelferry.stages.build import build_image, build_target
-from modelferry.stages.deploy import Target, deploy
 from modelferry.stages.fetch import fetch_model
 from modelferry.stages.push import push_image
 from modelferry.stages.test import run_tests
 from modelferry.values import format_bytes
+
+if TYPE_CHECKING:
+    from modelferry.stages.deploy import Target
 
 log = logging.getLogger("modelferry.pipeline")
 
@@ -197,6 +200,8 @@ def _push(
 def _deploy(
     plan: Plan, spec: DeployPlan, pushed: PushedImage | None, target: Target, recorder: Recorder
 ) -> None:
+    from modelferry.stages.deploy import deploy
+
     with recorder.stage("deploy") as note:
         rollout = deploy(spec, pushed or _given_image(plan, spec), target, context=plan.context)
         note.figure = f"{rollout.state}: {', '.join(rollout.objects)}"

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from modelferry.values import format_bytes, format_duration
@@ -56,6 +56,26 @@ class LogMeter:
 @contextmanager
 def log_meter(label: str, total_bytes: int | None) -> Iterator[Meter]:
     yield LogMeter(label, total_bytes)
+
+
+Show = Callable[[str, int | None], AbstractContextManager[Meter]]
+
+_shown_by: list[Show] = [log_meter]  # of the whole process, as logging's handlers are
+
+
+def metered(label: str, total_bytes: int | None) -> AbstractContextManager[Meter]:
+    """Count the bytes of one piece of work, for whoever watches."""
+    return _shown_by[-1](label, total_bytes)
+
+
+@contextmanager
+def shown_by(show: Show) -> Iterator[None]:
+    """Within the block `metered` shows its work this way: bars, where a person watches."""
+    _shown_by.append(show)
+    try:
+        yield
+    finally:
+        _shown_by.pop()
 
 
 @contextmanager

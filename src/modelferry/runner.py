@@ -16,12 +16,16 @@ from collections import Counter
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, Protocol, TextIO
+from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 from uuid import uuid4
 
 from modelferry.errors import FerryError
+from modelferry.progress import Meter, log_meter, shown_by
 from modelferry.redact import Redactor
 from modelferry.values import Secret
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 # Limits of the runner (github.com/actions/runner: ExecutionContext.cs, FileCommandManager.cs).
 ANNOTATIONS_A_TYPE = 10
@@ -50,6 +54,10 @@ class Output(Protocol):
     def outputs(self, values: Mapping[str, str]) -> None: ...
 
     def summary(self, markdown: str) -> None: ...
+
+    def metered(
+        self, label: str, total_bytes: int | None
+    ) -> contextlib.AbstractContextManager[Meter]: ...
 
 
 class Runner:
@@ -133,6 +141,11 @@ class Runner:
         with Path(path).open("ab") as file:
             file.write(data)
 
+    def metered(
+        self, label: str, total_bytes: int | None
+    ) -> contextlib.AbstractContextManager[Meter]:
+        return log_meter(label, total_bytes)
+
     @contextmanager
     def _commands(self) -> Generator[None]:
         """Let commands run, and let actions-toolkit, which writes to sys.stdout, write to us."""
@@ -146,8 +159,11 @@ class Runner:
 
 
 class Terminal:
+    """Bars where the stream is a terminal, lines where it is a file or a pipe."""
+
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._bars: Progress | None = None
         self._redactor = Redactor()
         self._lock = threading.RLock()
 
@@ -164,6 +180,9 @@ class Terminal:
 
     def say(self, line: str) -> None:
         with self._lock:
+            if self._bars is not None:  # lines go above the bars that are being drawn
+                self._bars.console.out(self.redact(line), highlight=False)
+                return
             self._stream.write(self.redact(line) + "\n")
             self._stream.flush()
 
@@ -181,6 +200,48 @@ class Terminal:
 
     def summary(self, markdown: str) -> None:
         """A terminal has the log; the summary is for the job's page."""
+
+    @contextmanager
+    def metered(self, label: str, total_bytes: int | None) -> Generator[Meter]:
+        if not self._stream.isatty():
+            with log_meter(label, total_bytes) as meter:
+                yield meter
+            return
+        with self._lock:
+            bars = self._bars = self._bars or _bars(self._stream)
+            bars.start()
+        task = bars.add_task(label, total=total_bytes)
+        try:
+            yield _Bar(bars, task)
+        finally:
+            with self._lock:
+                bars.remove_task(task)
+                if not bars.tasks:
+                    bars.stop()
+                    self._bars = None
+
+
+class _Bar:
+    def __init__(self, bars: Progress, task: TaskID) -> None:
+        self._bars, self._task = bars, task
+
+    def add(self, count: int) -> None:
+        self._bars.advance(self._task, count)
+
+
+def _bars(stream: TextIO) -> Progress:
+    from rich import progress
+    from rich.console import Console
+
+    return progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.DownloadColumn(binary_units=True),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(compact=True),
+        console=Console(file=stream),
+        transient=True,
+    )
 
 
 class LogHandler(logging.Handler):
@@ -210,7 +271,8 @@ def logging_to(output: Output, *, debug: bool) -> Generator[None]:
     log.setLevel(logging.DEBUG if debug else logging.INFO)
     log.propagate = False
     try:
-        yield
+        with shown_by(output.metered):
+            yield
     finally:
         log.removeHandler(handler)
 

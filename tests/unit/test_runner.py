@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelferry.errors import Annotation, TestsFailed
+from modelferry.progress import metered
 from modelferry.runner import Runner, Terminal, logging_to, report_error
 from modelferry.values import Secret
 from tests.runner_sim import Step, read_log, read_outputs
@@ -185,3 +186,29 @@ def test_a_terminal_gets_words_not_commands() -> None:
         "error: Modelferry at a.yaml:3: broken",
         "digest  sha256:1",
     ]
+
+
+def test_work_at_a_terminal_is_shown_as_a_bar_with_the_log_above_it() -> None:
+    class Tty(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stream = Tty()
+    terminal = Terminal(stream)
+    with logging_to(terminal, debug=False), metered("fetch model.onnx", 2048) as meter:
+        meter.add(1024)
+        terminal.say("a line")
+    terminal.say("after")
+    written = stream.getvalue()
+    assert "fetch model.onnx" in written
+    assert "1.0/2.0 KiB" in written
+    assert written.endswith("after\n")
+    assert "a line\n" in written
+
+
+def test_work_in_a_pipe_is_shown_as_lines() -> None:
+    stream = io.StringIO()
+    terminal = Terminal(stream)
+    with logging_to(terminal, debug=False), metered("fetch", 2) as meter:
+        meter.add(1)
+    assert stream.getvalue() == ""

@@ -17,7 +17,7 @@ from modelferry.errors import BuildError
 from modelferry.image import tar
 from modelferry.image.compose import Composition, canonical_json, descriptor_json
 from modelferry.image.file_range import FileRange
-from modelferry.progress import Meter, log_meter
+from modelferry.progress import Meter, metered
 from modelferry.values import Digest
 
 log = logging.getLogger("modelferry.image")
@@ -114,7 +114,7 @@ def _send(engine: Engine, parts: tuple[Entry, ...]) -> str:
     from requests import RequestException
 
     total = sum(entry.size_bytes for entry in parts)
-    with log_meter("load into Docker", total) as meter:
+    with metered("load into Docker", total) as meter:
         try:
             with engine.request(
                 "POST",

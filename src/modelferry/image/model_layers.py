@@ -13,7 +13,7 @@ from modelferry.image.compose import LAYER_TYPE, ModelLayer, files_annotation
 from modelferry.image.file_range import FileRange
 from modelferry.image.layer import LayerFile, LayerView, plan_layers
 from modelferry.image.parents import Placement
-from modelferry.progress import Meter, log_meter
+from modelferry.progress import Meter, metered
 from modelferry.values import Digest
 
 _HASHERS = 2  # hashlib lets other threads run; more of them would only wait for the disk
@@ -40,7 +40,7 @@ def make_model_layers(files: tuple[FetchedFile, ...], place: Place) -> tuple[Mod
     )
     total = sum(view.size_bytes for view in views)
     with (
-        log_meter("hash model layers", total) as meter,
+        metered("hash model layers", total) as meter,
         ThreadPoolExecutor(_HASHERS, thread_name_prefix="hash") as pool,
     ):
         return tuple(pool.map(lambda view: _model_layer(view, fetched_at, meter), views))

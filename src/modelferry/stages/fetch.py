@@ -15,7 +15,7 @@ from pathlib import Path
 from modelferry.artifacts import FetchedFile, Model, ModelFile, ResolvedModel
 from modelferry.errors import ChecksumMismatch, Fault, InputError, ModelChanged, ModelError
 from modelferry.plan.spec import ModelPlan
-from modelferry.progress import Meter, log_meter
+from modelferry.progress import Meter, metered
 from modelferry.sources import open_source
 from modelferry.sources.ranges import in_order, parts_of
 from modelferry.sources.source import Source
@@ -55,7 +55,7 @@ def _fetch(plan: ModelPlan, resolved: ResolvedModel, folder: Path, workspace: Pa
     sources = {
         line.line: open_source(line, plan.access, workspace=workspace) for line in plan.lines
     }
-    with _whole_or_nothing(folder), log_meter(_label(resolved), resolved.size_bytes) as meter:
+    with _whole_or_nothing(folder), metered(_label(resolved), resolved.size_bytes) as meter:
         by_line = groupby(resolved.files, key=lambda file: file.source_line)
         fetched = tuple(
             chain.from_iterable(

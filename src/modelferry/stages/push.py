@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from modelferry.artifacts import Image, PushedImage, TestedImage
 from modelferry.errors import RegistryError
 from modelferry.plan.spec import PushPlan
-from modelferry.progress import log_meter
+from modelferry.progress import metered
 from modelferry.registry.client import Registry
 from modelferry.values import Digest, format_bytes
 
@@ -71,7 +71,7 @@ def _push_blobs(registry: Registry, repository: str, blobs: tuple[Content, ...])
     """The bytes that went over the wire."""
     total = sum(blob.size_bytes for blob in blobs)
     counted, lock = [0], threading.Lock()
-    with log_meter("push", total) as meter:
+    with metered("push", total) as meter:
 
         def count(sent: int) -> None:
             meter.add(sent)

@@ -17,15 +17,15 @@ _OCI = "application/vnd.oci.image"
 
 def write_archive() -> Path:
     path = settings.config("pause.tar")
-    path.write_bytes(_image(PROGRAM.path().read_bytes()))
+    path.write_bytes(image(PROGRAM.path().read_bytes(), run("go", "env", "GOARCH").strip()))
     return path
 
 
-def _image(binary: bytes) -> bytes:
+def image(binary: bytes, architecture: str) -> bytes:
     """An OCI layout in a tar file, as `ctr images import` reads it."""
     layer = _tar({"pause": binary})
     config = {
-        "architecture": _architecture(),
+        "architecture": architecture,
         "os": "linux",
         "config": {"Entrypoint": ["/pause"], "User": "65535:65535"},
         "rootfs": {"type": "layers", "diff_ids": [_digest(layer)]},
@@ -63,10 +63,6 @@ def _digest(blob: bytes) -> str:
 
 def _blob_path(blob: bytes) -> str:
     return "blobs/" + _digest(blob).replace(":", "/")
-
-
-def _architecture() -> str:
-    return run("go", "env", "GOARCH").strip()
 
 
 def _tar(files: dict[str, bytes]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from urllib.parse import urlencode
 import urllib3
 from kubernetes.client import ApiClient
 from urllib3.exceptions import HTTPError, LocationParseError, MaxRetryError
+from urllib3.util.ssl_ import create_urllib3_context
 
 from modelferry.cluster.kubeconfig import Credentials
 from modelferry.errors import FerryError, IdentityError, RolloutError
@@ -59,6 +61,7 @@ class Transport:
     def __init__(self, credentials: Credentials) -> None:
         self._client = ApiClient(configuration=credentials.configuration)
         self._pool: urllib3.PoolManager = self._client.rest_client.pool_manager
+        self._pool.connection_pool_kw["ssl_context"] = _tls(credentials.configuration.verify_ssl)
         self._lock = threading.Lock()
         self.origin = credentials.origin
         self.server = str(credentials.configuration.host).rstrip("/")
@@ -171,6 +174,13 @@ class Transport:
             do=f"Check the address, the network and the certificates of {self.origin}.",
             temporary=True,
         )
+
+
+def _tls(verify: bool) -> ssl.SSLContext:
+    """Python 3.13 began to insist on extensions that many a cluster's own CA lacks."""
+    context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED if verify else ssl.CERT_NONE)
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
 
 
 def _status(content: bytes) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def test_one_job_carries_the_onnx_example_to_the_cluster(
     registry.manifest(f"{unique}/score", outputs["digest"])
     assert "main" in registry.tags(f"{unique}/score")
     assert registry.digest(f"{unique}/score", "main") == outputs["digest"]
-    assert cluster.image_ids() == {outputs["image"]}
+    assert cluster.images() == {outputs["image"]}
     assert len(cluster.pods()) == 2
     model = (onnx_model / "model.onnx").read_bytes()
     assert cluster.sha256_in_pod("/model/model.onnx") == sha256(model).hexdigest()
@@ -81,7 +81,7 @@ def test_two_jobs_hand_the_digest_on(
     assert deployed["rollout"] == "succeeded"
     assert deployed["digest"] == built["digest"]
     registry.manifest(f"{unique}/score", built["digest"])
-    assert cluster.image_ids() == {built["image"]}
+    assert cluster.images() == {built["image"]}
 
 
 def test_the_tutorial_runs_as_it_is(
@@ -98,7 +98,7 @@ def test_the_tutorial_runs_as_it_is(
 
     assert outputs["rollout"] == "succeeded"
     registry.manifest("model-api", outputs["digest"])
-    assert cluster.image_ids() == {outputs["image"]}
+    assert cluster.images() == {outputs["image"]}
     for file in tutorial_model.iterdir():
         expected = sha256(file.read_bytes()).hexdigest()
         assert cluster.sha256_in_pod(f"/code/{file.name}") == expected

@@ -33,7 +33,12 @@ def access(testbed: dict[str, str]) -> dict[str, str]:
 
 @pytest.fixture
 def deliver(
-    testbed: dict[str, str], access: dict[str, str], unique: str, blobs: Any, tmp_path: Path
+    testbed: dict[str, str],
+    access: dict[str, str],
+    unique: str,
+    blobs: Any,
+    cluster: Cluster,
+    tmp_path: Path,
 ) -> Deliver:
     """Runs the small app; its model is in Blob storage, its namespace is the test's."""
     blobs.upload_blob("weights.csv", MODEL)
@@ -101,17 +106,17 @@ def test_the_tutorial_end_to_end_and_once_more(
         assert finished.left_over == ""
         assert finished.outputs["rollout"] == "succeeded"
         registry.manifest("model-api", finished.outputs["digest"])
-        assert cluster.image_ids() == {finished.outputs["image"]}
+        assert cluster.images() == {finished.outputs["image"]}
         for name, content in files.items():
             assert cluster.sha256_in_pod(f"/code/{name}") == sha256(content).hexdigest()
             assert sha256(content).hexdigest() in finished.outputs["report"]
 
 
 def test_wrong_inputs_are_all_told_at_once(deliver: Deliver) -> None:
-    finished = deliver(timeout="soon", checks="FETCH /", repository=None, stages="build deploy")
+    finished = deliver(timeout="soon", checks="FETCH /", stages="build deploy")
     assert_failed(finished, 2)
     message = finished.step.errors()[0].message
-    assert all(name in message for name in ("timeout", "checks", "repository"))
+    assert [name for name in ("timeout", "checks", "image") if name not in message] == []
 
 
 def test_a_wrong_storage_key(deliver: Deliver, registry: RegistryView, unique: str) -> None:

@@ -41,15 +41,16 @@ class Cluster:
 
     def remove_namespace(self) -> None:
         self.api.delete_namespace(self.namespace, grace_period_seconds=0)
+        self.api.api_client.rest_client.pool_manager.clear()
 
     def pods(self) -> list[Any]:
         """Those that are not on their way out."""
         pods = self.api.list_namespaced_pod(self.namespace).items
         return [pod for pod in pods if pod.metadata.deletion_timestamp is None]
 
-    def image_ids(self) -> set[str]:
-        """What the node says it runs, digest included."""
-        return {status.image_id for pod in self.pods() for status in pod.status.container_statuses}
+    def images(self) -> set[str]:
+        """What the pods were told to run; a digest leaves the node no choice."""
+        return {container.image for pod in self.pods() for container in pod.spec.containers}
 
     def sha256_in_pod(self, path: str) -> str:
         from kubernetes.stream import stream

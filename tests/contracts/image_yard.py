@@ -1,0 +1,147 @@
+"""Apps and models made for one test, built by the product on one engine, and looked into there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from docker.errors import ImageNotFound
+
+from modelferry.artifacts import FetchedFile, Image, Model, ModelFile, ResolvedModel
+from modelferry.engine import Engine
+from modelferry.image.spec import BuildSpec
+from modelferry.stages.build import build_image
+from modelferry.values import ImageRef
+
+# The base image's tools without the rest: each build here sends its app through `docker save`.
+SMALL = """\
+ARG BASE
+FROM $BASE AS full
+RUN mkdir -p /small/usr/lib /small/usr/lib64 /small/usr/bin /small/tmp /small/var /small/run \\
+  && cd /small && ln -s usr/bin usr/lib usr/lib64 . && ln -s /run var/run && chmod 1777 tmp \\
+  && cd /usr/bin && tools="sh cat cut realpath sha256sum stat" \\
+  && cp --dereference --parents $(for t in $tools; do echo /usr/bin/$t; done) \\
+    $(ldd $tools | grep --only-matching '/[^ ]*[0-9] ' | sort --unique) /small \\
+  && install -d -m 700 -o 1234 /small/home/app && install -d -m 2775 -g 1234 /small/srv/team
+FROM scratch
+COPY --from=full /small /
+"""
+DOCKERFILE = f"""\
+{SMALL}
+COPY app.txt /srv/app.txt
+CMD ["cat", "/srv/app.txt"]
+"""
+
+
+class Yard:
+    def __init__(self, engine: Engine, base: str, folder: Path, name: str) -> None:
+        self.engine, self.base, self.folder, self.name = engine, base, folder, name
+        self.context = folder / "context"
+        self.context.mkdir(parents=True)
+        self.made: list[str] = []
+        self.write("Dockerfile", DOCKERFILE)
+        self.write("app.txt", f"{name} {os.urandom(8).hex()}")
+
+    def write(self, name: str, text: str) -> None:
+        (self.context / name).write_text(text)
+
+    def model(self, *paths: str, size: int = 100_000) -> Model:
+        files = tuple(self._file(PurePosixPath(path), size) for path in paths)
+        resolved = ResolvedModel(
+            files=tuple(fetched.file for fetched in files), version="v7", reasons=()
+        )
+        return Model(resolved=resolved, files=files)
+
+    def _file(self, path: PurePosixPath, size: int) -> FetchedFile:
+        folder = self.folder / "fetched" / os.urandom(4).hex()
+        folder.mkdir(parents=True)
+        local = folder / path.name
+        local.write_bytes(os.urandom(size))
+        local.chmod(0o600)
+        file = ModelFile(
+            uri=f"azblob://store/models/{path.name}",
+            image_path=path,
+            size_bytes=size,
+            etag='"1"',
+            version_id=None,
+            modified=None,
+            source_line=1,
+        )
+        return FetchedFile(
+            file=file, local_path=local, sha256=hashlib.sha256(local.read_bytes()).hexdigest()
+        )
+
+    def build(
+        self,
+        model: Model | None = None,
+        *,
+        push_name: ImageRef | None = None,
+        model_in_context: bool = False,
+        **chosen: object,
+    ) -> Image:
+        temp = self.folder / f"temp-{os.urandom(4).hex()}"
+        temp.mkdir()
+        image = build_image(
+            replace(self.spec(), **chosen),
+            model,
+            engine=self.engine,
+            run_label=self.name,
+            labels=(("org.example.kind", "test"),),
+            annotations=(("org.example.run", self.name),),
+            push_name=push_name,
+            temp=temp,
+            workspace=self.context,
+            model_in_context=model_in_context,
+        )
+        self.made.append(image.engine_id)
+        return image
+
+    def spec(self) -> BuildSpec:
+        return BuildSpec(
+            context=self.context,
+            file=self.context / "Dockerfile",
+            target=None,
+            build_args=(("BASE", self.base),),
+            build_secrets=(),
+            build_contexts=(),
+            labels=(),
+            pull=False,
+            no_cache=False,
+            cache_from=(),
+            cache_to=(),
+            platform=None,
+            builder="docker",
+        )
+
+    def run(self, image: str, *command: str) -> str:
+        return run_in(self.engine, image, *command)
+
+    def close(self) -> None:
+        """Containers first: what the product made must be gone by itself."""
+        chosen = {"label": f"modelferry.run={self.name}"}
+        left = self.engine.client.containers.list(all=True, filters=chosen)
+        for image in self.made:
+            with suppress(ImageNotFound):
+                self.engine.client.images.remove(image, force=True)
+        assert left == []
+
+
+def run_in(engine: Engine, image: str, *command: str) -> str:
+    output = engine.client.containers.run(
+        image, list(command) or None, network_mode="none", remove=True
+    )
+    return output.decode().strip()
+
+
+def sha256_in(engine: Engine, image: str, model: Model) -> dict[str, str]:
+    """By path, as a container of the image reads them."""
+    paths = [str(fetched.file.image_path) for fetched in model.files]
+    lines = run_in(engine, image, "sha256sum", *paths).splitlines()
+    return {path: digest for digest, path in (line.split(maxsplit=1) for line in lines)}
+
+
+def sha256_of(model: Model) -> dict[str, str]:
+    return {str(fetched.file.image_path): fetched.sha256 for fetched in model.files}

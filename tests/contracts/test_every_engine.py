@@ -1,0 +1,255 @@
+"""build and push on every engine users have: the classic store, old and new, and containerd's."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from modelferry import engine as engines
+from modelferry.artifacts import Model, TestedImage, Verdict
+from modelferry.engine import Engine
+from modelferry.image.app_layers import save_app
+from modelferry.image.compose import GZIP_LAYER_TYPE, LAYER_TYPE, Composition, compose
+from modelferry.plan.spec import PushPlan
+from modelferry.registry.access import RegistryAccess
+from modelferry.registry.client import Registry
+from modelferry.stages.push import push_image
+from modelferry.values import ImageRef, Secret
+from tests.contracts.image_yard import SMALL, Yard, run_in, sha256_in, sha256_of
+
+ENGINES = ("first", "newer-classic", "newer-containerd")
+ALONE_BYTES = 64 << 20
+SENT_ALL = "sending all"
+
+Connect = Callable[[str], Engine]
+MakeYard = Callable[[Engine], Yard]
+
+
+@pytest.fixture
+def connect(testbed: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Connect:
+    """By name; the product and its children then find that engine in DOCKER_HOST."""
+    hosts = dict(pair.split("=", 1) for pair in testbed.get("TESTBED_ENGINES", "").split())
+    hosts["first"] = testbed.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+
+    def connect_to(name: str) -> Engine:
+        if name not in hosts:
+            pytest.fail(f"{name} is not up: scripts/testbed up --with newer-engines", pytrace=False)
+        monkeypatch.setenv("DOCKER_HOST", hosts[name])
+        return engines.connect()
+
+    return connect_to
+
+
+@pytest.fixture
+def make_yard(testbed: dict[str, str], tmp_path: Path, unique: str) -> Iterator[MakeYard]:
+    made: list[Yard] = []
+
+    def make(engine: Engine) -> Yard:
+        folder = tmp_path / f"yard-{len(made)}"
+        yard = Yard(engine, testbed["TESTBED_BASE_IMAGE"], folder, unique)
+        made.append(yard)
+        return yard
+
+    yield make
+    for yard in made:
+        yard.close()
+
+
+@pytest.fixture(params=ENGINES)
+def yard(request: pytest.FixtureRequest, connect: Connect, make_yard: MakeYard) -> Yard:
+    return make_yard(connect(request.param))
+
+
+@pytest.fixture
+def push_plan(testbed: dict[str, str], unique: str) -> PushPlan:
+    access = RegistryAccess(
+        host=testbed["TESTBED_REGISTRY"],
+        username=testbed["TESTBED_REGISTRY_USERNAME"],
+        password=Secret(testbed["TESTBED_REGISTRY_PASSWORD"]),
+        plain_http=False,
+    )
+    return PushPlan(access=access, repository=f"contracts/{unique}", tags=("v7",))
+
+
+@pytest.fixture(autouse=True)
+def _job_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "modelferry")
+
+
+def test_the_engines_are_what_their_names_say(connect: Connect) -> None:
+    facts = {name: connect(name).facts for name in ENGINES}
+    assert facts["newer-classic"].store == "classic"
+    assert facts["newer-containerd"].store == "containerd"
+    assert int(facts["newer-classic"].version.split(".")[0]) >= 28
+
+
+def test_the_app_reads_its_model_as_it_was_fetched(
+    yard: Yard, caplog: pytest.LogCaptureFixture
+) -> None:
+    small = yard.model("/model/model.onnx", "/model/words/vocabulary.txt", "/srv/weights.bin")
+    big = yard.model("/model/big.bin", size=ALONE_BYTES)
+    model = Model(resolved=small.resolved, files=(*small.files, *big.files))
+    image = yard.build(model)
+    assert sha256_in(yard.engine, image.engine_id, model) == sha256_of(model)
+    assert yard.run(image.engine_id).startswith(yard.name)
+    assert [layer.origin for layer in image.layers][-3:] == ["app", "model", "model"]
+    assert SENT_ALL not in caplog.text
+
+
+def test_the_engine_has_the_very_image_that_will_be_pushed(yard: Yard) -> None:
+    image = yard.build(yard.model("/model/model.onnx"))
+    if yard.engine.facts.store == "classic":
+        assert image.engine_id == _digest(image.config)
+    else:
+        assert image.engine_id == image.digest
+    kept = yard.engine.client.images.get(image.engine_id).attrs
+    assert kept["Id"] == image.engine_id
+    assert kept["RootFS"]["Layers"] == [layer.diff_id for layer in image.layers]
+    assert kept["Config"]["Labels"]["modelferry.model.version"] == "v7"
+    assert kept["Config"]["Labels"]["org.example.kind"] == "test"
+
+
+def test_an_app_without_a_model(yard: Yard, caplog: pytest.LogCaptureFixture) -> None:
+    image = yard.build()
+    assert yard.run(image.engine_id).startswith(yard.name)
+    assert SENT_ALL not in caplog.text
+
+
+def test_after_a_change_of_code_only_the_code_is_new(
+    yard: Yard, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = ImageRef.parse("registry.example/app:1")
+    model = yard.model("/model/model.onnx")
+    before = yard.build(model, push_name=name)
+    yard.write("app.txt", "new code")
+    after = yard.build(model, push_name=name)
+    assert yard.run(after.engine_id) == "new code"
+    assert sha256_in(yard.engine, after.engine_id, model) == sha256_of(model)
+    old = {layer.descriptor.digest for layer in before.layers}
+    new = [layer for layer in after.layers if layer.descriptor.digest not in old]
+    assert [layer.origin for layer in new] == ["app"]
+    assert new[0].descriptor.size_bytes < 10_000
+    assert SENT_ALL not in caplog.text
+
+
+def test_the_same_build_again_gives_the_same_image(yard: Yard) -> None:
+    model = yard.model("/model/model.onnx")
+    assert yard.build(model).digest == yard.build(model).digest
+
+
+def test_one_app_is_the_same_image_on_every_engine(
+    connect: Connect, make_yard: MakeYard, tmp_path: Path
+) -> None:
+    """Its config everywhere; its layers' compressed bytes wherever we compress them."""
+    yards = {name: make_yard(connect(name)) for name in ENGINES}
+    app = yards["first"].build()
+    archive = yards["first"].engine.client.images.get(app.engine_id).save()
+    data = b"".join(archive)
+    composed: dict[str, Composition] = {}
+    for name, yard in yards.items():
+        image_id = str(yard.engine.client.images.load(data)[0].id)
+        yard.made.append(image_id)
+        folder = tmp_path / name
+        folder.mkdir()
+        composed[name] = compose(save_app(yard.engine, image_id, folder, compress=True).image, ())
+    assert len({image.config.digest for image in composed.values()}) == 1
+    assert composed["first"].manifest.digest == composed["newer-classic"].manifest.digest
+
+
+def test_what_was_pushed_is_what_was_tested(
+    yard: Yard, connect: Connect, push_plan: PushPlan
+) -> None:
+    """Pulled by another engine than it was built on."""
+    model = yard.model("/model/model.onnx", "/srv/team/words.txt")
+    image = yard.build(model, push_name=push_plan.name)
+    app_types = {layer.descriptor.media_type for layer in image.layers if layer.origin == "app"}
+    assert app_types <= {GZIP_LAYER_TYPE, LAYER_TYPE}
+    pushed = push_image(
+        TestedImage(image=image, verdict=Verdict.PASSED),
+        push_plan,
+        registry=Registry(push_plan.access),
+    )
+    assert pushed.digest == image.digest
+    first = connect("first")
+    pulled = _pull(first, push_plan, f"{push_plan.name}@{pushed.digest}")
+    try:
+        assert pulled == _digest(image.config)
+        assert sha256_in(first, pulled, model) == sha256_of(model)
+        assert run_in(first, pulled).startswith(yard.name)
+    finally:
+        first.client.images.remove(pulled, force=True)
+
+
+@pytest.mark.parametrize(
+    ("path", "real", "parents"),
+    [
+        ("/tmp/model.bin", "/tmp/model.bin", ("/tmp",)),
+        ("/home/app/model.bin", "/home/app/model.bin", ("/home", "/home/app")),
+        ("/srv/team/model.bin", "/srv/team/model.bin", ("/srv", "/srv/team")),
+        ("/lib/models/model.bin", "/usr/lib/models/model.bin", ("/lib", "/usr", "/usr/lib")),
+        ("/var/run/models/model.bin", "/run/models/model.bin", ("/var", "/var/run")),
+    ],
+)
+def test_beside_the_file_nothing_changes(
+    yard: Yard, path: str, real: str, parents: tuple[str, ...]
+) -> None:
+    without = yard.build()
+    model = yard.model(path)
+    image = yard.build(model)
+    look = ("stat", "--format", "%n %F %a %u %g %Y", *parents)
+    assert yard.run(image.engine_id, *look) == yard.run(without.engine_id, *look)
+    assert yard.run(image.engine_id, "realpath", path) == real
+    assert yard.run(image.engine_id, "stat", "--format", "%a %u %g", real) == "644 0 0"
+    assert sha256_in(yard.engine, image.engine_id, model) == sha256_of(model)
+
+
+def test_a_model_in_the_context(yard: Yard) -> None:
+    model = yard.model("/model/model.bin")
+    step = "RUN sha256sum /early/model.bin | cut -c1-64 > /srv/seen"
+    yard.write("Dockerfile", f"{SMALL}COPY model.bin /early/\n{step}\n")
+    image = yard.build(model, model_in_context=True)
+    assert yard.run(image.engine_id, "cat", "/srv/seen") == model.files[0].sha256
+    assert sha256_in(yard.engine, image.engine_id, model) == sha256_of(model)
+    assert not (yard.context / "model.bin").exists()
+
+
+def test_an_app_built_by_another_builder(
+    yard: Yard, testbed: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    model = yard.model("/model/model.onnx")
+    image = yard.build(model, builder=testbed["TESTBED_BUILDKIT"])
+    assert yard.run(image.engine_id).startswith(yard.name)
+    assert sha256_in(yard.engine, image.engine_id, model) == sha256_of(model)
+    assert SENT_ALL not in caplog.text
+
+
+def test_attestations_beside_the_image_are_left_out(
+    connect: Connect, make_yard: MakeYard, tmp_path: Path
+) -> None:
+    """An index in place of an image; only the containerd store can keep one."""
+    yard = make_yard(connect("newer-containerd"))
+    tag = f"{yard.name}:attested"
+    build = ("docker", "buildx", "build", "--load", "--provenance=true", "--tag", tag)
+    arguments = ("--build-arg", f"BASE={yard.base}", str(yard.context))
+    subprocess.run([*build, *arguments], check=True, capture_output=True, env=dict(os.environ))
+    yard.made.append(tag)
+    app = save_app(yard.engine, tag, tmp_path, compress=True).image
+    kept = yard.engine.client.images.get(tag).attrs["RootFS"]["Layers"]
+    assert [layer.diff_id for layer in app.layers] == kept
+    assert json.loads(app.config)["rootfs"]["diff_ids"] == kept
+
+
+def _digest(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def _pull(engine: Engine, plan: PushPlan, reference: str) -> str:
+    password = plan.access.password
+    login = {"username": plan.access.username, "password": password.reveal() if password else ""}
+    return str(engine.client.images.pull(reference, auth_config=login).id)

@@ -64,7 +64,7 @@ class Demo:
             cause = outcome.errors[0] if outcome.errors else "the action said nothing"
             raise DemoFailed(f"run {self._runs} failed: {cause}\nThe whole log: {outcome.log}")
         report = json.loads((self.repository / "modelferry-report.json").read_text())
-        say(stage_table(report))
+        say(f"\n{stage_table(report)}")
         self.url = outcome.outputs["ferry"]["url"]
 
     def expect(self, name: str, value: str) -> None:
@@ -75,8 +75,8 @@ class Demo:
 
     def score(self) -> str:
         label, score = service.score(self.url, EXAMPLE / "samples" / "example.py")
-        say(f"{self.url}/score says of samples/example.py: {label} {score:.2f}")
-        return f"{label} {score:.2f}"
+        say(f"\n{self.url}/score says of samples/example.py: {label} {score:.4f}")
+        return f"{label} {score:.4f}"
 
 
 def _tell(demo: Demo) -> str:

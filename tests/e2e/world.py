@@ -57,9 +57,18 @@ class Cluster:
 
         command = ["python3", "-c", SHA256_OF, path]
         name = self.pods()[0].metadata.name
-        run = self.api.connect_get_namespaced_pod_exec
-        answer = stream(run, name, self.namespace, command=command, stdout=True, stderr=True)
-        return answer.strip()
+        session = stream(
+            self.api.connect_get_namespaced_pod_exec,
+            name,
+            self.namespace,
+            command=command,
+            stdout=True,
+            stderr=True,
+            _preload_content=False,  # else nobody closes the connection
+        )
+        session.run_forever(timeout=30)
+        session.close()
+        return session.read_all().strip()
 
 
 class RegistryView:

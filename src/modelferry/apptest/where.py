@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ROLE_LABEL = "modelferry.role"  # our own Dockerfile sets it to "action"
 
 # Docker mounts these three files into each container from its own folder of that container.
-# With `--network container:X` they are X's.
+# With `--network container:X` they are X's, whose network it is.
 _CONTAINER_FILE = re.compile(r"containers/([0-9a-f]{64})/")
 _MOUNTINFO = Path("/proc/self/mountinfo")
 _MOUNTED = ("/etc/hostname", "/etc/resolv.conf", "/etc/hosts")
@@ -44,10 +44,8 @@ def find_place(engine: Engine) -> Place:
         return published(engine.address)
     own = _ourselves(client, known)
     own_image = own.attrs["Image"] if _is_action(own) else None
-    holder = _network_holder(client, known)
-    if holder.attrs["HostConfig"]["NetworkMode"] == "host":
-        return Place(attach=None, own_image=own_image)
-    return Place(attach=holder.id, own_image=own_image)
+    on_host_network = known.attrs["HostConfig"]["NetworkMode"] == "host"
+    return Place(attach=None if on_host_network else known.id, own_image=own_image)
 
 
 def container_id(mountinfo: str) -> str | None:
@@ -81,14 +79,6 @@ def _known_container(client: DockerClient, known_id: str | None) -> Container | 
         return client.containers.get(known_id)
     except docker.errors.NotFound:
         return None
-
-
-def _network_holder(client: DockerClient, container: Container) -> Container:
-    mode = container.attrs["HostConfig"]["NetworkMode"]
-    while mode.startswith("container:"):
-        container = client.containers.get(mode.removeprefix("container:"))
-        mode = container.attrs["HostConfig"]["NetworkMode"]
-    return container
 
 
 def _ourselves(client: DockerClient, known: Container) -> Container:

@@ -77,7 +77,13 @@ def start(
 def drive(
     engine: Engine, image: Image, action_image: str, start: Callable[..., Container], unique: str
 ) -> Iterator[Callable[..., dict]]:
-    def run_inside(*, labels: bool = True, integration_tests: str, **options: object) -> dict:
+    def run_inside(
+        *,
+        integration_tests: str,
+        labels: bool = True,
+        meanwhile: Callable[[], object] = lambda: None,
+        **options: object,
+    ) -> dict:
         told = {
             "image": image.engine_id,
             "workspace": WORKSPACE,
@@ -98,6 +104,7 @@ def drive(
         files["drive.json"] = json.dumps(told)
         files["drive.py"] = Path(__file__).with_name("drive.py").read_text()
         container.put_archive("/", archive(files))
+        meanwhile()
         container.start()
         container.wait(timeout=120)
         log = container.logs().decode()
@@ -144,12 +151,16 @@ def test_on_the_host_network(drive):
 
 
 def test_on_the_network_of_another_container(drive, start, image, action_image):
-    """As act runs an action when the job has a container."""
+    """As act runs an action when the job has a container. Others may be on that network, too."""
     job = start(image.engine_id, ["sleep", "300"])
     job.start()
-    also = start(image.engine_id, ["sleep", "300"], network_mode=f"container:{job.id}")
-    also.start()
-    report = drive(integration_tests="tests/test_api.py", network_mode=f"container:{job.id}")
+    shared = f"container:{job.id}"
+
+    def one_more() -> None:
+        start(image.engine_id, ["sleep", "300"], network_mode=shared).start()
+
+    one_more()
+    report = drive(integration_tests="tests/test_api.py", network_mode=shared, meanwhile=one_more)
     assert report["end"] == "passed"
     assert (report["attach"], report["own_image"]) == (job.id, action_image)
 

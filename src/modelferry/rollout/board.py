@@ -36,6 +36,11 @@ class Applied:
         return self.placed.label
 
     @property
+    def key(self) -> str:
+        """Tells apart what two namespaces call the same."""
+        return f"{self.namespace}/{self.label}"
+
+    @property
     def resource(self) -> Resource:
         return self.placed.resource
 
@@ -72,7 +77,7 @@ class Finding:
 class Board:
     targets: Sequence[Applied]
     digests: Mapping[str, str]
-    settle_s: float = SETTLE_S
+    checked: Collection[str] = ()  # keys of those whose pods `checks` will ask afterwards
     epoch_s: float = 0.0  # Unix time where the clock of `now` has its zero
     _objects: dict[tuple[Resource, str | None], dict[str, Object]] = field(default_factory=dict)
     _events: dict[str, Object] = field(default_factory=dict)  # newest of each involved uid
@@ -122,31 +127,31 @@ class Board:
         return self._objects.get((resource, namespace), {}).values()
 
     def state(self, target: Applied, now: float) -> State:
+        if not target.is_watched:
+            return Done()
         pods = self.pods(target)
         found = state(target.body, self.live(target), pods, self.digests)
-        if isinstance(found, Done) and (left := self._settling_left(target, pods, now)) > 0:
-            return Waiting(
-                message=f"without a readiness probe: watched for {left:.0f} s more",
-                figures=found.figures,
-            )
+        if isinstance(found, Done) and self._settles(target, pods, now):
+            message = f"it has no readiness probe: watched running for {SETTLE_S:.0f} s"
+            return Waiting(message=message, figures=found.figures)
         return found
 
-    def _settling_left(self, target: Applied, pods: Sequence[Object], now: float) -> float:
+    def _settles(self, target: Applied, pods: Sequence[Object], now: float) -> bool:
         """A pod without a readiness probe counts as ready before its program has done anything."""
-        left = 0.0
+        if target.key in self.checked or target.resource.kind == "Job":
+            return False
+        since = [now - SETTLE_S]
         for pod in pods:
-            if target.resource.kind == "Job" or pod["status"].get("phase") == "Succeeded":
+            if pod["status"].get("phase") == "Succeeded":
                 continue
             probed = {c.name for c in containers(pod) if "readinessProbe" in c.body}
             for status in pod["status"].get("containerStatuses") or ():
                 running = status.get("state", {}).get("running")
                 if status["name"] in probed or (running and self._is_old(running, now)):
                     continue
-                since = (
-                    self._running_since.setdefault(status["containerID"], now) if running else now
-                )
-                left = max(left, since + self.settle_s - now)
-        return left
+                known = self._running_since.setdefault(status.get("containerID", ""), now)
+                since.append(known if running else now)
+        return max(since) > now - SETTLE_S
 
     def _is_old(self, running: Mapping[str, Any], now: float) -> bool:
         """Started long ago by the node's clock, which may differ from ours by some seconds."""
@@ -161,7 +166,7 @@ class Board:
             found = self.state(target, now)
             if isinstance(found, Failed):
                 failed = Trouble(cause=found.reason, grace_s=0)
-                standing[target.label, ""] = Finding(target=target, trouble=failed, pod=None)
+                standing[target.key, ""] = Finding(target=target, trouble=failed, pod=None)
             elif isinstance(found, Waiting):
                 standing |= self._troubles(target)
         self._first_seen = {key: self._first_seen.get(key, now) for key in standing}
@@ -187,7 +192,7 @@ class Board:
         for uid in ownership.owner_uids(live, self._all(REPLICA_SETS, target.namespace)):
             owner = owner or (self._said_of(uid) if live["kind"] != "Pod" else None)
         if owner:
-            found[target.label, "owner"] = Finding(target=target, trouble=owner, pod=None)
+            found[target.key, "owner"] = Finding(target=target, trouble=owner, pod=None)
         return found
 
     def _said_of(self, uid: str) -> Trouble | None:

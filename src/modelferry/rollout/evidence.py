@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,8 @@ _LOG_LINES = 30
 _PODS = 3  # shown of one object: replicas mostly fail alike
 _EVENTS = 8
 _OBJECTS = 5
+_ERROR = re.compile(r"error|exception|fatal|panic|critical|killed", re.IGNORECASE)
+_NO_LOG = re.compile(r"\((empty|cannot be read)|unable to retrieve container logs")
 
 
 def failure(cluster: Cluster, board: Board, outcome: Outcome, timeout_s: float) -> RolloutFailed:
@@ -51,11 +54,11 @@ class _Gathered:
 
 def _late(board: Board, outcome: Outcome, timeout_s: float) -> Iterator[Finding]:
     """The time is up: what is not ready, with the trouble it has so far, if any."""
-    troubles = {finding.target.label: finding for finding in outcome.findings}
+    troubles = {finding.target.key: finding for finding in outcome.findings}
     for target, state in outcome.states:
         if isinstance(state, Done):
             continue
-        known = troubles.get(target.label)
+        known = troubles.get(target.key)
         figures = ", ".join(f"{f.name} {f.value} of {f.of}" for f in state.figures)
         message = getattr(state, "message", "")
         why = known.trouble.cause if known else message
@@ -181,7 +184,7 @@ def _logs(cluster: Cluster, pod: Object) -> Iterator[tuple[str, Sequence[str]]]:
 
 
 def _last_words(pod: Object, finding: Finding, logs: Sequence[tuple[str, Sequence[str]]]) -> str:
-    """The last line of the log: in most languages the exception itself."""
+    """The last line that speaks of an error, else the last of all: what a program died of."""
     phase = pod.get("status", {}).get("phase")
     if not (finding.trouble.crashed or phase == "Failed" or _unhealthy(pod)):
         return ""
@@ -189,9 +192,9 @@ def _last_words(pod: Object, finding: Finding, logs: Sequence[tuple[str, Sequenc
         if finding.trouble.container and f"container {finding.trouble.container}," not in title:
             continue
         words = [line.removeprefix("  | ").strip() for line in content]
-        for line in reversed(words):
-            if line and not line.startswith("("):
-                return line[:300]
+        lines = [line for line in reversed(words) if line and not _NO_LOG.match(line)]
+        if lines:
+            return next(filter(_ERROR.search, lines), lines[0])[:300]
     return ""
 
 

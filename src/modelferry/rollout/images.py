@@ -27,7 +27,8 @@ class Replacement:
     place: str
 
     def __str__(self) -> str:
-        return f"{self.object} {self.path}: {self.before or '(none)'} → {self.after} ({self.place})"
+        before = "" if self.before == self.after else f"{self.before or '(none)'} → "
+        return f"{self.object} {self.path}: {before}{self.after} ({self.place})"
 
 
 def substitute(

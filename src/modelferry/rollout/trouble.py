@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from modelferry.rollout.podspec import containers
@@ -27,6 +28,7 @@ class Trouble:
 _EXITS = 3  # first restarts are normal: something else may have started later
 _PULL_GRACE_S = 32.0  # kubelet tries at 0, 10 and 30 s: three tries
 _SCHEDULE_GRACE_S = 30.0
+_LONG_RUN = timedelta(minutes=10)
 _CREATE_GRACE_S = 10.0  # a kubelet may see the ConfigMap of the same set a moment late
 
 # What a registry says when another try will get the same answer.
@@ -37,6 +39,10 @@ _PULL_HOPELESS = re.compile(
 )
 _UNAUTHORIZED = re.compile(r"denied|unauthorized|authorization failed|forbidden", re.IGNORECASE)
 _PULL = ("ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "SignatureValidationFailed")
+_NOT_STARTED = ("StartError", "ContainerCannotRun")
+_START_HOPELESS = re.compile(
+    r"no such file|executable file not found|permission denied|not a directory|exec format error"
+)
 _AUTOSCALED = ("TriggeredScaleUp", "Nominated")  # cluster-autoscaler, Karpenter
 
 
@@ -44,14 +50,14 @@ def of_pod(pod: Object, *, restarts_are_counted_elsewhere: bool = False) -> Trou
     """`restarts_are_counted_elsewhere`: a Job has a backoffLimit of its own."""
     for status in container_statuses(pod):
         waiting = status.get("state", {}).get("waiting") or {}
-        if found := _waiting(pod, status, waiting, restarts_are_counted_elsewhere):
+        if found := _waiting(status, waiting):
+            return found
+        if not restarts_are_counted_elsewhere and (found := _restarting(pod, status)):
             return found
     return _unscheduled(pod)
 
 
-def _waiting(
-    pod: Object, status: Mapping[str, Any], waiting: Mapping[str, Any], is_job: bool
-) -> Trouble | None:
+def _waiting(status: Mapping[str, Any], waiting: Mapping[str, Any]) -> Trouble | None:
     name = status["name"]
     reason, message = waiting.get("reason", ""), " ".join(waiting.get("message", "").split())
     if reason in _PULL:
@@ -64,10 +70,38 @@ def _waiting(
             grace_s=_CREATE_GRACE_S,
             container=name,
         )
-    exits = status.get("restartCount", 0) + 1  # it is between two runs now
-    if reason == "CrashLoopBackOff" and exits >= _EXITS and not is_job:
-        return _crash(pod, name, status.get("lastState", {}).get("terminated") or {}, exits)
     return None
+
+
+def _restarting(pod: Object, status: Mapping[str, Any]) -> Trouble | None:
+    """A container between two runs, when it has ended too often."""
+    state = status.get("state", {})
+    if "running" in state:
+        return None
+    ended = state.get("terminated") or status.get("lastState", {}).get("terminated")
+    if not ended or (ended["exitCode"] == 0 and not _should_stay(pod, status["name"])):
+        return None
+    exits = status.get("restartCount", 0) + 1
+    never_starts = ended.get("reason") in _NOT_STARTED and _START_HOPELESS.search(
+        ended.get("message", "")
+    )
+    if exits < (2 if never_starts else _EXITS) or _ran_long(ended):
+        return None
+    return _crash(pod, status["name"], ended, exits)
+
+
+def _should_stay(pod: Object, container: str) -> bool:
+    spec = pod["spec"]
+    ends_by_design = any(init["name"] == container for init in spec.get("initContainers") or ())
+    return spec.get("restartPolicy", "Always") == "Always" and not ends_by_design
+
+
+def _ran_long(ended: Mapping[str, Any]) -> bool:
+    """So long a run is no part of a crash loop: the kubelet forgets its count after it, too."""
+    started, finished = ended.get("startedAt"), ended.get("finishedAt")
+    if not started or not finished or ended.get("reason") in _NOT_STARTED:
+        return False  # what never ran is dated to 1970
+    return datetime.fromisoformat(finished) - datetime.fromisoformat(started) > _LONG_RUN
 
 
 def _pull(name: str, image: str, message: str) -> Trouble:
@@ -89,7 +123,7 @@ def _crash(pod: Object, name: str, ended: Mapping[str, Any], exits: int) -> Trou
         said = f"was killed for want of memory (OOMKilled{limit}) {exits} times"
     elif code == 0:
         said = f"ended (exit 0) {exits} times, though it should keep running"
-    elif reason in ("StartError", "ContainerCannotRun"):
+    elif reason in _NOT_STARTED:
         said = f"cannot be started: {' '.join(ended.get('message', reason).split())}"
     else:
         said = f"crashed (exit {code}) {exits} times"

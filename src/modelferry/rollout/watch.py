@@ -81,10 +81,7 @@ def _places(targets: Iterable[Applied]) -> list[Place]:
 
 
 def _judge(board: Board, now: float) -> Outcome:
-    states = tuple(
-        (target, board.state(target, now) if target.is_watched else Done())
-        for target in board.targets
-    )
+    states = tuple((target, board.state(target, now)) for target in board.targets)
     return Outcome(
         ready=all(isinstance(state, Done) for _, state in states),
         findings=board.findings(now),
@@ -176,12 +173,12 @@ class _Teller:
         for target, state in outcome.states:
             if not target.is_watched:
                 continue
-            line = _line(state, self._figures.get(target.label, ()))
+            line = _line(state, self._figures.get(target.key, ()))
             plain = _line(state, state.figures)
-            if plain != self._lines.get(target.label):
+            if plain != self._lines.get(target.key):
                 log.info("%s: %s", target.label, line)
-            self._lines[target.label] = plain
-            self._figures[target.label] = state.figures
+            self._lines[target.key] = plain
+            self._figures[target.key] = state.figures
             if not isinstance(state, Done):
                 waiting.append(f"{target.label} ({plain})")
         self.waiting_for = ", ".join(waiting)

@@ -77,12 +77,12 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(302, {"Location": location})
         if self.state.signature is not None and parts.query != self.state.signature:
             return self._send(403)
+        fault = self.state.fault(request)  # which may put another object in place
+        if isinstance(fault, int):
+            return self._send(fault, body=self.state.error_body)
         served = self.state.objects.get(unquote(parts.path))
         if served is None:
             return self._send(404)
-        fault = self.state.fault(request)
-        if isinstance(fault, int):
-            return self._send(fault, body=self.state.error_body)
         return self._serve(request, served, fault)
 
     def _serve(self, request: Request, served: Served, fault: str | None) -> None:

@@ -25,7 +25,7 @@ _FAILURES = (BaseError, FileNotFoundError, ValueError)
 
 
 class ObjectStoreSource:
-    connections = 16
+    connections = 8
 
     def __init__(
         self,

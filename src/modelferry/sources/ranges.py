@@ -22,7 +22,7 @@ from modelferry.retry import retry
 
 log = logging.getLogger("modelferry.sources")
 
-PART_BYTES = 4 * 1024 * 1024
+PART_BYTES = 8 * 1024 * 1024
 WINDOW_BYTES = 64 * 1024 * 1024
 _TRIES = 6
 _LEAVE_S = 2.0  # how long stopped readers may take before they are left behind

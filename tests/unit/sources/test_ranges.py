@@ -56,8 +56,13 @@ def numbered(_: ModelFile, start: int, stop: int) -> memoryview:
         (1, 0, None, [(0, 1)]),
         (PART_BYTES, 0, None, [(0, PART_BYTES)]),
         (PART_BYTES + 1, 0, None, [(0, PART_BYTES), (PART_BYTES, PART_BYTES + 1)]),
-        (9 * MIB, 3 * MIB, 5 * MIB, [(3 * MIB, 4 * MIB), (4 * MIB, 5 * MIB)]),
-        (9 * MIB, 5, 5, []),
+        (
+            99 * MIB,
+            PART_BYTES - 7,
+            PART_BYTES + 3,
+            [(PART_BYTES - 7, PART_BYTES), (PART_BYTES, PART_BYTES + 3)],
+        ),
+        (99 * MIB, 5, 5, []),
     ],
 )
 def test_cuts_a_range_into_aligned_parts(

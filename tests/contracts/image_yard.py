@@ -130,10 +130,16 @@ class Yard:
 
 
 def run_in(engine: Engine, image: str, *command: str) -> str:
-    output = engine.client.containers.run(
-        image, list(command) or None, network_mode="none", remove=True
-    )
-    return output.decode().strip()
+    """Its output, read once it has ended: an old engine may lose it to one who follows."""
+    container = engine.client.containers.create(image, list(command) or None, network_mode="none")
+    try:
+        container.start()
+        status = container.wait()["StatusCode"]
+        output = container.logs().decode().strip()
+    finally:
+        container.remove(force=True)
+    assert status == 0, output
+    return output
 
 
 def sha256_in(engine: Engine, image: str, model: Model) -> dict[str, str]:

@@ -147,13 +147,13 @@ def test_one_app_is_the_same_image_on_every_engine(
     connect: Connect, make_yard: MakeYard, tmp_path: Path
 ) -> None:
     """Its config everywhere; its layers' compressed bytes wherever we compress them."""
-    yards = {name: make_yard(connect(name)) for name in ENGINES}
-    app = yards["first"].build()
-    archive = yards["first"].engine.client.images.get(app.engine_id).save()
-    data = b"".join(archive)
+    builder = make_yard(connect("first"))
+    app = builder.build()
+    archive = b"".join(builder.engine.client.images.get(app.engine_id).save())
     composed: dict[str, Composition] = {}
-    for name, yard in yards.items():
-        image_id = str(yard.engine.client.images.load(data)[0].id)
+    for name in ENGINES:
+        yard = make_yard(connect(name))
+        image_id = str(yard.engine.client.images.load(archive)[0].id)
         yard.made.append(image_id)
         folder = tmp_path / name
         folder.mkdir()

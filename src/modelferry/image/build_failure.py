@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-_STEP = re.compile(r" > \[(?P<place>[^]]+)\] (?P<step>.*):")
+_STEP = re.compile(r" > \[(?!internal\])[^]]+\] (?P<step>.*):")
 _LINE = re.compile(r"[^\s:]+:(?P<line>\d+)")  # alone on its line, with a rule under it
 _RULE = re.compile(r"-{10,}")
 _PARSE = re.compile(r"dockerfile parse error (?:on )?line (?P<line>\d+): (?P<reason>.*)")
+_VARIABLE = re.compile(r"\$\{[^}]*\}|\$\w+")
 _ERROR = re.compile(r"(?:ERROR|error): (?P<reason>.*)")
 _WRAPPING = re.compile(
     r"failed to build: |failed to solve: |rpc error: code = \w+ desc = "
@@ -37,10 +38,10 @@ def explain(lines: Sequence[str], dockerfile: str) -> BuildFailure:
 
 def find_instruction(dockerfile: str, step: str) -> int | None:
     """The line where the instruction begins. BuildKit before 0.11 does not tell it, and shows
-    variables of COPY and ADD by their values."""
+    variables by their values."""
     instructions = list(_instructions(dockerfile))
     wanted = _squeeze(step)
-    same = [line for line, text in instructions if text == wanted]
+    same = [line for line, text in instructions if _with_values(text).fullmatch(wanted)]
     if same:
         return same[0]
     word = wanted.partition(" ")[0].upper()
@@ -70,6 +71,10 @@ def _instructions(dockerfile: str) -> Iterator[tuple[int, str]]:
             parts = []
     if parts:
         yield begun, _squeeze(" ".join(parts))
+
+
+def _with_values(text: str) -> re.Pattern[str]:
+    return re.compile(".*".join(map(re.escape, _VARIABLE.split(text))))
 
 
 def _squeeze(text: str) -> str:

@@ -102,18 +102,25 @@ def _builder(
             yield env, []
             return
         name = f"modelferry-{run_label}"
-        create = [*buildx, "create", "--name", name, "--driver", "remote", address]
-        done = process.run(create, env=env, timeout_s=_PROBE_S, on_line=log.debug)
-        if done.status != 0:
-            raise BuildError(
-                f"`builder` {address} cannot be used",
-                seen="\n".join(done.last_lines[-_SHOWN_LINES:]),
-                do="Give `docker`, or an address tcp://… unix://… docker-container://… "
-                "kube-pod://… where a BuildKit daemon listens.",
-            )
+        _connect(buildx, name, address, env)
         yield env, ["--builder", name]
     finally:
         shutil.rmtree(config)
+
+
+def _connect(buildx: tuple[str, ...], name: str, address: str, env: dict[str, str]) -> None:
+    for argv in (
+        [*buildx, "create", "--name", name, "--driver", "remote", address],
+        [*buildx, "inspect", "--bootstrap", name],
+    ):
+        done = process.run(argv, env=env, timeout_s=_PROBE_S, on_line=log.debug)
+        if done.status != 0:
+            raise BuildError(
+                f"No BuildKit answers at {address}",
+                seen="\n".join(done.last_lines[-_SHOWN_LINES:]),
+                do="Check `builder`: `docker`, or tcp://… unix://… docker-container://… "
+                "kube-pod://… where a BuildKit daemon listens.",
+            )
 
 
 def _built_image(engine: Engine, metadata: Mapping[str, object]) -> str:
@@ -138,6 +145,7 @@ def _failure(spec: BuildSpec, done: process.Completed, workspace: Path) -> Build
     return BuildError(
         f"The build failed{_where(shown, failure)}: {failure.reason}",
         seen="\n".join(done.last_lines[-_SHOWN_LINES:]),
+        do=_advice(failure),
         annotations=(
             Annotation(
                 file=shown,
@@ -147,6 +155,12 @@ def _failure(spec: BuildSpec, done: process.Completed, workspace: Path) -> Build
             ),
         ),
     )
+
+
+def _advice(failure: BuildFailure) -> str:
+    if "unsupported frontend capability" in failure.reason:
+        return "This Docker's BuildKit is too old for that; use Docker 23 or newer, or `builder`."
+    return ""
 
 
 def _where(file: str, failure: BuildFailure) -> str:

@@ -24,6 +24,8 @@ log = logging.getLogger("modelferry.image")
 
 _ROOT = PurePosixPath("/")
 _GO_DIR, _GO_SYMLINK = 1 << 31, 1 << 27  # fs.FileMode's type bits, as the API gives them
+# Docker writes into these when it makes a container, so their times are not the image's.
+_TOUCHED = (PurePosixPath("/etc"), PurePosixPath("/dev"))
 _NEVER_STARTED = ["/modelferry-looks-at-paths"]
 
 
@@ -146,5 +148,5 @@ def _folder(engine: Engine, container: str, path: PurePosixPath) -> Folder:
         mode=modes.S_IMODE(entry.mode),
         uid=entry.uid,
         gid=entry.gid,
-        mtime_s=int(entry.mtime),
+        mtime_s=0 if path in _TOUCHED else int(entry.mtime),
     )

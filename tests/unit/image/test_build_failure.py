@@ -13,6 +13,7 @@ RUN pip install \\
       -r /code/requirements.txt
 COPY app.py /code/
 RUN false
+RUN test ${VERSION:-3} = $WANTED
 """
 
 
@@ -43,8 +44,8 @@ def test_newer_buildkit_tells_the_line() -> None:
         "  41 | >>> RUN pip install -r x",
         "--------------------",
         (
-            'ERROR: failed to build: failed to solve: process "/bin/sh -c pip install -r x" did not '
-            "complete successfully: exit code: 1"
+            'ERROR: failed to build: failed to solve: process "/bin/sh -c pip install -r x" did '
+            "not complete successfully: exit code: 1"
         ),
     ]
     failure = explain(lines, DOCKERFILE)
@@ -67,7 +68,9 @@ def test_a_syntax_error_names_its_line(told: str) -> None:
 
 def test_an_error_without_a_step_still_gives_its_reason() -> None:
     lines = [
-        "#3 [internal] load metadata for docker.io/library/nosuch:1",
+        "------",
+        " > [internal] load metadata for docker.io/library/nosuch:1:",
+        "------",
         "ERROR: failed to build: failed to solve: nosuch:1: not found",
     ]
     failure = explain(lines, DOCKERFILE)
@@ -84,6 +87,7 @@ def test_output_that_says_nothing_is_no_crash() -> None:
     [
         ("RUN pip install --no-cache-dir -r /code/requirements.txt", 5),
         ("COPY app.py /code/", 9),
+        ("RUN test 3.12 = 3.12", 11),
         ("COPY other.py /code/", None),  # two COPY lines, either could be meant
         ("FROM docker.io/library/python:3.12-slim@sha256:1", 2),
     ],

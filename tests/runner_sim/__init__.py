@@ -39,6 +39,10 @@ class Step:
     masks: set[str] = field(default_factory=set)
     obeyed: list[str] = field(default_factory=list)
 
+    def add(self, issue: Issue) -> None:
+        if sum(kept.level == issue.level for kept in self.issues) < ISSUES_A_TYPE:
+            self.issues.append(issue)
+
     def errors(self) -> list[Issue]:
         return [issue for issue in self.issues if issue.level == "error"]
 
@@ -70,9 +74,8 @@ def read_log(text: str) -> Step:
         elif name == "group":
             step.groups.append(data)
         elif name in ("error", "warning", "notice"):
-            if sum(issue.level == name for issue in step.issues) < ISSUES_A_TYPE:
-                message = _masked(data, step.masks)[:MESSAGE_CHARACTERS]
-                step.issues.append(Issue(name, message, properties))
+            message = _masked(data, step.masks)[:MESSAGE_CHARACTERS]
+            step.add(Issue(name, message, properties))
     return step
 
 

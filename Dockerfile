@@ -21,4 +21,6 @@ COPY entrypoint.py /app/
 COPY src /app/src
 RUN python -m compileall -q --invalidation-mode unchecked-hash /app/src
 
+# By this label Modelferry knows its own image, and runs the users' tests in a container of it.
+LABEL modelferry.role=action
 ENTRYPOINT ["/app/entrypoint.py"]

@@ -30,7 +30,7 @@ def main(told: dict) -> None:
         env=(("MODE", told.get("mode", "good")),),
         checks=parse_checks("GET /version contains 1.4.2")[0],
         integration_tests=told.get("integration_tests"),
-        test_requirements=None,
+        test_requirements=Path(told["requirements"]) if "requirements" in told else None,
         test_target=None,
     )
     image = Image(

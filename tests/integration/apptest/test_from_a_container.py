@@ -43,14 +43,17 @@ FILES = {
     "tests/test_bad.py": "def test_bad():\n    assert 0.2 == 0.9\n",
     "data/cat.txt": "a cat",
     ".git/config": "token = hunter2",
+    "tests/requirements.txt": "--no-index\n--find-links wheels\nferrytoy==1.0\n",
+    "toy/test_toy.py": "import ferrytoy\n\ndef test_toy():\n    assert ferrytoy.TOY\n",
 }
 
 
 @pytest.fixture(scope="session")
 def action_image(engine: Engine) -> str:
-    """The image of our own Dockerfile, as this checkout makes it."""
+    """The image of our own Dockerfile, as this checkout makes it; it stays, as the next one's
+    cache."""
     image, _ = engine.client.images.build(
-        path=str(ROOT), labels={ROLE_LABEL: "action"}, tag="modelferry-test/action:latest", rm=True
+        path=str(ROOT), tag="modelferry-test/action:latest", rm=True
     )
     return str(image.id)
 
@@ -75,11 +78,17 @@ def start(
 
 @pytest.fixture
 def drive(
-    engine: Engine, image: Image, action_image: str, start: Callable[..., Container], unique: str
+    engine: Engine,
+    image: Image,
+    action_image: str,
+    start: Callable[..., Container],
+    unique: str,
+    wheels: Path,
 ) -> Iterator[Callable[..., dict]]:
     def run_inside(
         *,
         integration_tests: str,
+        requirements: str | None = None,
         labels: bool = True,
         meanwhile: Callable[[], object] = lambda: None,
         **options: object,
@@ -90,7 +99,7 @@ def drive(
             "temp": "/tmp",
             "run_label": unique,
             "integration_tests": integration_tests,
-        }
+        } | ({"requirements": requirements} if requirements else {})
         container = start(
             action_image,
             ["/drive.json"],
@@ -100,9 +109,11 @@ def drive(
             labels={} if labels else {ROLE_LABEL: ""},
             **options,
         )
-        files = {f"{WORKSPACE[1:]}/{name}": text for name, text in FILES.items()}
-        files["drive.json"] = json.dumps(told)
-        files["drive.py"] = Path(__file__).with_name("drive.py").read_text()
+        files = {f"{WORKSPACE[1:]}/{name}": text.encode() for name, text in FILES.items()}
+        for wheel in wheels.iterdir():
+            files[f"{WORKSPACE[1:]}/wheels/{wheel.name}"] = wheel.read_bytes()
+        files["drive.json"] = json.dumps(told).encode()
+        files["drive.py"] = Path(__file__).with_name("drive.py").read_bytes()
         container.put_archive("/", archive(files))
         meanwhile()
         container.start()
@@ -117,13 +128,13 @@ def drive(
     assert not engine.client.networks.list(filters=chosen)
 
 
-def archive(files: dict[str, str]) -> bytes:
+def archive(files: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, text in files.items():
+        for name, content in files.items():
             entry = tarfile.TarInfo(name)
-            entry.size = len(text.encode())
-            tar.addfile(entry, io.BytesIO(text.encode()))
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
     return buffer.getvalue()
 
 
@@ -180,6 +191,16 @@ def test_in_a_container_that_is_not_our_image(drive):
     )
     assert report["end"] == "passed"
     assert report["own_image"] is None
+
+
+def test_requirements_are_installed_beside_the_app(drive):
+    report = drive(integration_tests="toy", requirements="tests/requirements.txt")
+    assert report["end"] == "passed"
+
+
+def test_without_requirements_they_are_not_there(drive):
+    report = drive(integration_tests="toy")
+    assert "No module named 'ferrytoy'" in report["end"]
 
 
 def test_failures_come_back_from_beside_the_app(drive):

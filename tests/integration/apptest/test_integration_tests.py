@@ -122,6 +122,7 @@ def test_tests_have_none_of_our_environment(ferry, monkeypatch, caplog):
 def test_requirements_are_installed_for_the_tests_alone(ferry, wheels):
     ferry.write("tests/test_api.py", "import ferrytoy\n\ndef test_toy():\n    assert ferrytoy.TOY")
     requirements = ferry.write("tests/requirements.txt", "ferrytoy==1.0\n")
+    # The index is the runner's own setting.
     environ = dict(os.environ) | {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels)}
     ferry.test(
         integration_tests="tests",

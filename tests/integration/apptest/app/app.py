@@ -74,7 +74,9 @@ match MODE:
     case "exits":
         for number in range(200):
             print(f"line {number}", flush=True)
-        sys.exit("model.onnx is missing")
+        # On the same stream: the engine does not keep the order of two.
+        print("model.onnx is missing", flush=True)
+        sys.exit(1)
     case "deaf":
         print("listening to nobody", flush=True)
         time.sleep(3600)

@@ -40,7 +40,7 @@ from modelferry.registry.client import Registry
 from modelferry.registry.manifests import StoredManifest, read_image
 from modelferry.stages.build import build_image
 from modelferry.stages.push import push_image
-from modelferry.values import Secret
+from modelferry.values import Digest, Secret
 
 MIB = 1 << 20
 PRINT_TREE = (
@@ -495,6 +495,33 @@ def test_an_image_that_cannot_be_loaded_is_an_error(engine: Engine, unique: str)
     composed = compose(AppImage(config=config, layers=(layer,)), ())
     with pytest.raises(BuildError, match="did not load the image"):
         load.load_image(engine, composed, {})
+
+
+def test_a_manifest_that_is_lost_means_no_tag(
+    build: Build, push_plan: PushPlan, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = build()
+    put = Registry.put_manifest
+
+    def lose(self: Registry, repository: str, reference: str, data: bytes, kind: str) -> Digest:
+        if reference == image.digest:
+            return image.digest
+        return put(self, repository, reference, data, kind)
+
+    monkeypatch.setattr(Registry, "put_manifest", lose)
+    with pytest.raises(RegistryError, match=r"took manifest .* and does not have it"):
+        push(image, push_plan, registry)
+    for tag in push_plan.tags:
+        assert registry.get_manifest(push_plan.repository, tag) is None
+
+
+def test_another_image_than_the_tested_one_is_not_pushed(
+    build: Build, push_plan: PushPlan, registry: Registry
+) -> None:
+    other = replace(build(), engine_id=sha256(b"another"))
+    with pytest.raises(AssertionError, match="was tested and is not what would be pushed"):
+        push(other, push_plan, registry)
+    assert registry.get_manifest(push_plan.repository, push_plan.tags[0]) is None
 
 
 def test_a_blob_that_is_missing_means_no_tag(

@@ -13,7 +13,6 @@ import os
 import tarfile
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -23,6 +22,7 @@ from modelferry.engine import Engine, Store
 from modelferry.errors import BuildError
 from modelferry.image.compose import GZIP_LAYER_TYPE, LAYER_TYPE, AppImage
 from modelferry.image.file_range import FileRange
+from modelferry.image.workers import Stop, workers
 from modelferry.values import Digest, format_bytes, format_duration
 
 log = logging.getLogger("modelferry.image")
@@ -44,11 +44,15 @@ class SavedApp:
     stored: Mapping[Digest, FileRange]  # what the engine's own loader reads, by diff id
 
 
-def save_app(engine: Engine, image_id: str, folder: Path, *, compress: bool) -> SavedApp:
+def save_app(
+    engine: Engine, image_id: str, folder: Path, *, compress: bool, stop: Stop
+) -> SavedApp:
     """`folder` keeps the archive, and the compressed layers, for as long as they are read."""
     started = time.monotonic()
     archive = _save(engine, image_id, folder / "app.tar")
-    saved = read_archive(archive, engine.facts.store, compress_in=folder if compress else None)
+    saved = read_archive(
+        archive, engine.facts.store, compress_in=folder if compress else None, stop=stop
+    )
     size = sum(layer.descriptor.size_bytes for layer in saved.image.layers)
     log.info(
         "app: %d layers, %s, out of the engine in %s",
@@ -59,12 +63,12 @@ def save_app(engine: Engine, image_id: str, folder: Path, *, compress: bool) -> 
     return saved
 
 
-def read_archive(archive: Path, store: Store, *, compress_in: Path | None) -> SavedApp:
+def read_archive(archive: Path, store: Store, *, compress_in: Path | None, stop: Stop) -> SavedApp:
     """`compress_in` takes the compressed layers; None leaves the layers as they are."""
     entries = _index(archive)
     if store == "containerd":
         return _from_layout(entries)
-    return _from_docker_archive(entries, compress_in)
+    return _from_docker_archive(entries, compress_in, stop)
 
 
 def _save(engine: Engine, image_id: str, target: Path) -> Path:
@@ -96,7 +100,9 @@ def _index(archive: Path) -> dict[str, FileRange]:
     return entries | {name: entries[target] for name, target in links.items()}
 
 
-def _from_docker_archive(entries: Mapping[str, FileRange], folder: Path | None) -> SavedApp:
+def _from_docker_archive(
+    entries: Mapping[str, FileRange], folder: Path | None, stop: Stop
+) -> SavedApp:
     listed = json.loads(entries["manifest.json"].read_all())[0]
     config = entries[listed["Config"]].read_all()
     diff_ids: list[Digest] = json.loads(config)["rootfs"]["diff_ids"]
@@ -107,8 +113,8 @@ def _from_docker_archive(entries: Mapping[str, FileRange], folder: Path | None) 
         layers = {diff_id: _plain(diff_id, tar) for diff_id, tar in stored.items()}
     else:
         target = folder
-        with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="gzip") as pool:
-            done = pool.map(lambda item: _compress(item[0], item[1], target), stored.items())
+        with workers(os.cpu_count() or 1, "gzip", stop) as pool:
+            done = pool.map(lambda item: _compress(item[0], item[1], target, stop), stored.items())
             layers = dict(zip(stored, done, strict=True))
     image = AppImage(config=config, layers=tuple(layers[diff_id] for diff_id in diff_ids))
     return SavedApp(image=image, stored=stored)
@@ -151,7 +157,7 @@ def _plain(diff_id: Digest, tar: FileRange) -> Layer:
     return _layer(descriptor, diff_id, tar)
 
 
-def _compress(diff_id: Digest, tar: FileRange, folder: Path) -> Layer:
+def _compress(diff_id: Digest, tar: FileRange, folder: Path, stop: Stop) -> Layer:
     """No name and no time in the gzip header, so the same tar gives the same blob."""
     from isal import isal_zlib
 
@@ -165,6 +171,7 @@ def _compress(diff_id: Digest, tar: FileRange, folder: Path) -> Layer:
             file.write(data)
 
         for start in range(0, tar.size_bytes, _STEP):
+            stop.check()
             chunk = tar.read(start, start + _STEP)
             plain.update(chunk)
             write(packer.compress(chunk))

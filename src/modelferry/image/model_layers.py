@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 
 from modelferry.artifacts import Descriptor, FetchedFile, Layer
@@ -13,6 +12,7 @@ from modelferry.image.compose import LAYER_TYPE, ModelLayer, files_annotation
 from modelferry.image.file_range import FileRange
 from modelferry.image.layer import LayerFile, LayerView, plan_layers
 from modelferry.image.parents import Placement
+from modelferry.image.workers import Stop, workers
 from modelferry.progress import Meter, metered
 from modelferry.values import Digest
 
@@ -21,7 +21,9 @@ _HASHERS = 2  # hashlib lets other threads run; more of them would only wait for
 Place = Callable[[list[PurePosixPath]], dict[PurePosixPath, Placement]]
 
 
-def make_model_layers(files: tuple[FetchedFile, ...], place: Place) -> tuple[ModelLayer, ...]:
+def make_model_layers(
+    files: tuple[FetchedFile, ...], place: Place, stop: Stop
+) -> tuple[ModelLayer, ...]:
     if not files:
         return ()
     placements = place([fetched.file.image_path for fetched in files])
@@ -41,9 +43,9 @@ def make_model_layers(files: tuple[FetchedFile, ...], place: Place) -> tuple[Mod
     total = sum(view.size_bytes for view in views)
     with (
         metered("hash model layers", total) as meter,
-        ThreadPoolExecutor(_HASHERS, thread_name_prefix="hash") as pool,
+        workers(_HASHERS, "hash", stop) as pool,
     ):
-        return tuple(pool.map(lambda view: _model_layer(view, fetched_at, meter), views))
+        return tuple(pool.map(lambda view: _model_layer(view, fetched_at, meter, stop), views))
 
 
 def _layer_file(fetched: FetchedFile, placement: Placement) -> LayerFile:
@@ -57,9 +59,9 @@ def _layer_file(fetched: FetchedFile, placement: Placement) -> LayerFile:
 
 
 def _model_layer(
-    view: LayerView, fetched_at: dict[PurePosixPath, FetchedFile], meter: Meter
+    view: LayerView, fetched_at: dict[PurePosixPath, FetchedFile], meter: Meter, stop: Stop
 ) -> ModelLayer:
-    digest = hash_layer(view, meter)
+    digest = hash_layer(view, meter, stop)
     inside = [fetched_at[file.path] for file in view.files]
     descriptor = Descriptor(
         media_type=LAYER_TYPE,
@@ -73,9 +75,10 @@ def _model_layer(
     )
 
 
-def hash_layer(view: LayerView, meter: Meter) -> Digest:
+def hash_layer(view: LayerView, meter: Meter, stop: Stop) -> Digest:
     found = hashlib.sha256()
     for chunk in view.chunks():
+        stop.check()
         found.update(chunk)
         meter.add(len(chunk))
     return Digest(f"sha256:{found.hexdigest()}")

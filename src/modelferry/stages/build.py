@@ -7,7 +7,6 @@ their own. The image's bytes are fixed here: what is tested is what will be push
 from __future__ import annotations
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -22,6 +21,7 @@ from modelferry.image.load import load_image
 from modelferry.image.model_layers import make_model_layers
 from modelferry.image.parents import place_files
 from modelferry.image.spec import BuildSpec
+from modelferry.image.workers import Stop, workers
 from modelferry.values import ImageRef, format_bytes
 
 log = logging.getLogger("modelferry.build")
@@ -52,9 +52,10 @@ def build_image(
     with files_in_context(files, spec.context) if model_in_context else nullcontext():
         app = build_app(spec, engine=engine, run_label=run_label, temp=folder, workspace=workspace)
     place = partial(place_files, engine, app.image_id, run_label=run_label)
-    with ThreadPoolExecutor(1, thread_name_prefix="model-layers") as pool:
-        model_layers = pool.submit(make_model_layers, files, place)
-        saved = save_app(engine, app.image_id, folder, compress=push_name is not None)
+    stop = Stop()
+    with workers(1, "model-layers", stop) as pool:
+        model_layers = pool.submit(make_model_layers, files, place, stop)
+        saved = save_app(engine, app.image_id, folder, compress=push_name is not None, stop=stop)
         composed = compose(
             saved.image,
             model_layers.result(),

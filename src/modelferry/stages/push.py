@@ -35,6 +35,8 @@ def push_image(
     tested: TestedImage, push: PushPlan, *, registry: Registry, model_version: str = ""
 ) -> PushedImage:
     image, repository = tested.image, push.repository
+    if image.engine_id not in (_digest(image.config), _digest(image.manifest)):
+        raise AssertionError(f"image {image.engine_id} was tested and is not what would be pushed")
     uploaded = _push_blobs(registry, repository, contents(image))
     _push_manifest(registry, repository, image)
     for tag in push.tags:

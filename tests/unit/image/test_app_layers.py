@@ -9,6 +9,7 @@ import pytest
 
 from modelferry.errors import BuildError
 from modelferry.image.app_layers import SavedApp, read_archive
+from modelferry.image.workers import Stop
 
 LAYERS = {name: name.encode() * 5000 for name in ("base", "app")}
 
@@ -89,7 +90,7 @@ def whole(saved: SavedApp) -> list[bytes]:
 
 
 def test_layers_are_compressed_when_they_will_travel(tmp_path: Path) -> None:
-    saved = read_archive(docker_archive(tmp_path), "classic", compress_in=tmp_path)
+    saved = read_archive(docker_archive(tmp_path), "classic", compress_in=tmp_path, stop=Stop())
     assert saved.image.config == CONFIG
     for layer, packed, name in zip(
         saved.image.layers, whole(saved), ("base", "app", "base"), strict=True
@@ -103,20 +104,20 @@ def test_layers_are_compressed_when_they_will_travel(tmp_path: Path) -> None:
 def test_compressing_twice_gives_the_same_blob(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     path = docker_archive(tmp_path)
-    first = read_archive(path, "classic", compress_in=tmp_path)
-    second = read_archive(path, "classic", compress_in=tmp_path / "x")
+    first = read_archive(path, "classic", compress_in=tmp_path, stop=Stop())
+    second = read_archive(path, "classic", compress_in=tmp_path / "x", stop=Stop())
     assert whole(first) == whole(second)
     assert whole(first)[0][4:8] == bytes(4)  # no time in the header
 
 
 def test_layers_stay_plain_when_nothing_travels(tmp_path: Path) -> None:
-    saved = read_archive(docker_archive(tmp_path), "classic", compress_in=None)
+    saved = read_archive(docker_archive(tmp_path), "classic", compress_in=None, stop=Stop())
     assert whole(saved) == [LAYERS["base"], LAYERS["app"], LAYERS["base"]]
     assert [p.name for p in tmp_path.iterdir()] == ["app.tar"]
 
 
 def test_the_engines_loader_is_offered_the_plain_layers(tmp_path: Path) -> None:
-    saved = read_archive(docker_archive(tmp_path), "classic", compress_in=tmp_path)
+    saved = read_archive(docker_archive(tmp_path), "classic", compress_in=tmp_path, stop=Stop())
     stored = {key: part.read_all() for key, part in saved.stored.items()}
     assert stored == {f"sha256:{sha(data)}": data for data in LAYERS.values()}
 
@@ -124,11 +125,11 @@ def test_the_engines_loader_is_offered_the_plain_layers(tmp_path: Path) -> None:
 def test_other_bytes_than_were_built_are_refused(tmp_path: Path) -> None:
     path = docker_archive(tmp_path, app=b"rotten")
     with pytest.raises(BuildError, match="gave other bytes for layer"):
-        read_archive(path, "classic", compress_in=tmp_path)
+        read_archive(path, "classic", compress_in=tmp_path, stop=Stop())
 
 
 def test_the_containerd_store_gives_its_blobs_as_they_are(tmp_path: Path) -> None:
-    saved = read_archive(oci_archive(tmp_path), "containerd", compress_in=tmp_path)
+    saved = read_archive(oci_archive(tmp_path), "containerd", compress_in=tmp_path, stop=Stop())
     assert saved.image.config == CONFIG
     assert [gzip.decompress(b) for b in whole(saved)] == [
         LAYERS["base"],
@@ -144,4 +145,4 @@ def test_the_containerd_store_gives_its_blobs_as_they_are(tmp_path: Path) -> Non
 def test_a_layout_without_an_image_is_named(tmp_path: Path) -> None:
     path = archive(tmp_path, {"index.json": b'{"manifests": []}'})
     with pytest.raises(BuildError, match="holds no image manifest"):
-        read_archive(path, "containerd", compress_in=None)
+        read_archive(path, "containerd", compress_in=None, stop=Stop())

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-
-from docker.errors import ImageNotFound
 
 from modelferry.artifacts import FetchedFile, Image, Model, ModelFile, ResolvedModel
 from modelferry.engine import Engine
 from modelferry.image.spec import BuildSpec
 from modelferry.stages.build import build_image
 from modelferry.values import ImageRef
+
+MADE_BY = "org.example.made-by"
 
 # The base image's tools without the rest: each build here sends its app through `docker save`.
 SMALL = """\
@@ -41,7 +40,6 @@ class Yard:
         self.engine, self.base, self.folder, self.name = engine, base, folder, name
         self.context = folder / "context"
         self.context.mkdir(parents=True)
-        self.made: list[str] = []
         self.write("Dockerfile", DOCKERFILE)
         self.write("app.txt", f"{name} {os.urandom(8).hex()}")
 
@@ -84,7 +82,7 @@ class Yard:
     ) -> Image:
         temp = self.folder / f"temp-{os.urandom(4).hex()}"
         temp.mkdir()
-        image = build_image(
+        return build_image(
             replace(self.spec(), **chosen),
             model,
             engine=self.engine,
@@ -96,8 +94,6 @@ class Yard:
             workspace=self.context,
             model_in_context=model_in_context,
         )
-        self.made.append(image.engine_id)
-        return image
 
     def spec(self) -> BuildSpec:
         return BuildSpec(
@@ -107,7 +103,7 @@ class Yard:
             build_args=(("BASE", self.base),),
             build_secrets=(),
             build_contexts=(),
-            labels=(),
+            labels=((MADE_BY, self.name),),
             pull=False,
             no_cache=False,
             cache_from=(),
@@ -120,13 +116,12 @@ class Yard:
         return run_in(self.engine, image, *command)
 
     def close(self) -> None:
-        """Containers first: what the product made must be gone by itself."""
-        chosen = {"label": f"modelferry.run={self.name}"}
-        left = self.engine.client.containers.list(all=True, filters=chosen)
-        for image in self.made:
-            with suppress(ImageNotFound):
-                self.engine.client.images.remove(image, force=True)
-        assert left == []
+        """Remove the images; what the product itself has to remove must be gone."""
+        client = self.engine.client
+        for image in client.images.list(filters={"label": f"{MADE_BY}={self.name}"}):
+            client.images.remove(image.id, force=True)
+        mark = {"label": f"modelferry.run={self.name}"}
+        assert client.containers.list(all=True, filters=mark) == []
 
 
 def run_in(engine: Engine, image: str, *command: str) -> str:

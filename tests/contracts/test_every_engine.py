@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -21,7 +21,7 @@ from modelferry.registry.access import RegistryAccess
 from modelferry.registry.client import Registry
 from modelferry.stages.push import push_image
 from modelferry.values import ImageRef, Secret
-from tests.contracts.image_yard import SMALL, Yard, run_in, sha256_in, sha256_of
+from tests.contracts.image_yard import MADE_BY, SMALL, Yard, run_in, sha256_in, sha256_of
 
 ENGINES = ("first", "newer-classic", "newer-containerd")
 ALONE_BYTES = 64 << 20
@@ -152,12 +152,13 @@ def test_one_app_is_the_same_image_on_every_engine(
     archive = b"".join(builder.engine.client.images.get(app.engine_id).save())
     composed: dict[str, Composition] = {}
     for name in ENGINES:
-        yard = make_yard(connect(name))
-        image_id = str(yard.engine.client.images.load(archive)[0].id)
-        yard.made.append(image_id)
+        engine = make_yard(connect(name)).engine
+        image_id = str(engine.client.images.load(archive)[0].id)
         folder = tmp_path / name
         folder.mkdir()
-        composed[name] = compose(save_app(yard.engine, image_id, folder, compress=True).image, ())
+        composed[name] = compose(
+            save_app(engine, image_id, folder, compress=True, stop=Event()).image, ()
+        )
     assert len({image.config.digest for image in composed.values()}) == 1
     assert composed["first"].manifest.digest == composed["newer-classic"].manifest.digest
 
@@ -236,10 +237,9 @@ def test_attestations_beside_the_image_are_left_out(
     yard = make_yard(connect("newer-containerd"))
     tag = f"{yard.name}:attested"
     build = ("docker", "buildx", "build", "--load", "--provenance=true", "--tag", tag)
-    arguments = ("--build-arg", f"BASE={yard.base}", str(yard.context))
-    subprocess.run([*build, *arguments], check=True, capture_output=True, env=dict(os.environ))
-    yard.made.append(tag)
-    app = save_app(yard.engine, tag, tmp_path, compress=True).image
+    given = ("--build-arg", f"BASE={yard.base}", "--label", f"{MADE_BY}={yard.name}")
+    subprocess.run([*build, *given, str(yard.context)], check=True, capture_output=True)
+    app = save_app(yard.engine, tag, tmp_path, compress=True, stop=Event()).image
     kept = yard.engine.client.images.get(tag).attrs["RootFS"]["Layers"]
     assert [layer.diff_id for layer in app.layers] == kept
     assert json.loads(app.config)["rootfs"]["diff_ids"] == kept

@@ -64,10 +64,10 @@ class Cluster:
             command=command,
             stdout=True,
             stderr=True,
-            _preload_content=False,  # else nobody closes the connection
+            _preload_content=False,
         )
         session.run_forever(timeout=30)
-        session.close()
+        session.sock.shutdown()  # which the SDK leaves to the garbage collector
         return session.read_all().strip()
 
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
     from obstore.store import AzureStore, S3Store
 
-# obstore also raises these two; ValueError for a name that it cannot send.
 _PAGE = 1000
+# obstore also raises the last two; ValueError for a name that it cannot send.
 _FAILURES = (BaseError, FileNotFoundError, ValueError)
 
 
@@ -85,7 +85,8 @@ class ObjectStoreSource:
             self._get(key, {})
         except _FAILURES as error:
             return self._explain(read_refusal(error), "read", key)
-        return self._explain(Refusal(connection="refused, and a moment later not"), "read", key)
+        refused = Refusal(connection="HEAD was refused, and GET right after it was not")
+        return self._explain(refused, "read", key)
 
     def _changed(self, file: ModelFile, key: str) -> ModelChanged:
         now = self.head(key)

@@ -54,7 +54,7 @@ def _resolve_line(line: ModelLine, source: Source, marker: str | None) -> _Resol
         if pattern.is_plain
         else _choose_from_listing(line, source, pattern, marker)
     )
-    files = tuple(place(line, selection.root, found) for found in selection.objects)
+    files = tuple(place(line, pattern.folder, selection.root, found) for found in selection.objects)
     return _ResolvedLine(
         files=files, version=selection.version, reason=_reason(line, selection, files)
     )

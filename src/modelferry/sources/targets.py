@@ -14,16 +14,17 @@ from modelferry.sources.spec import ModelLine, SourceKind
 _LONGEST_NAME = 255  # bytes; what Linux file systems take
 
 
-def place(line: ModelLine, root: str, found: StoredObject) -> ModelFile:
-    """The object under its name relative to `root`. Raises ModelError for a hostile name."""
-    name = found.key.removeprefix(root)
-    if line.kind is SourceKind.HTTPS:
-        name = unquote(name)
+def place(line: ModelLine, listed: str, root: str, found: StoredObject) -> ModelFile:
+    """The object under its name relative to `root`. Raises ModelError for a hostile name: all
+    below `listed` was named by whoever writes to the storage, not by the user.
+    """
+    decoded = unquote if line.kind is SourceKind.HTTPS else str
+    name, foreign = decoded(found.key.removeprefix(root)), decoded(found.key.removeprefix(listed))
     uri = uri_of(line, found.key)
-    if reason := unsafe(name):
+    if reason := unsafe(foreign):
         raise ModelError(
             f"Storage holds a name that could leave the model's folder: {uri!r}",
-            seen=f"{name!r} {reason}.",
+            seen=f"{foreign!r} {reason}.",
             do="Rename or remove the object, or name the wanted files one by one in `model`.",
         )
     return ModelFile(

@@ -40,20 +40,20 @@ def stored(key: str) -> StoredObject:
 
 
 def test_keeps_the_path_below_the_chosen_folder() -> None:
-    file = place(line(), "m/v1/", stored("m/v1/sub/a.onnx"))
+    file = place(line(), "m/v1/", "m/v1/", stored("m/v1/sub/a.onnx"))
     assert file.image_path == PurePosixPath("/model/sub/a.onnx")
     assert file.uri == "azblob://acct/models/m/v1/sub/a.onnx"
     assert (file.size_bytes, file.etag, file.version_id, file.source_line) == (5, '"e"', "7", 1)
 
 
 def test_a_path_without_a_slash_is_the_file_itself() -> None:
-    file = place(line("m/a.onnx", "/code/model.onnx", folder=False), "m/", stored("m/a.onnx"))
+    file = place(line("m/a.onnx", "/code/model.onnx", folder=False), "m/", "m/", stored("m/a.onnx"))
     assert file.image_path == PurePosixPath("/code/model.onnx")
 
 
 def test_names_in_https_addresses_are_decoded() -> None:
     where = line("d/my%20model.onnx", kind=SourceKind.HTTPS)
-    assert place(where, "d/", stored("d/my%20model.onnx")).image_path.name == "my model.onnx"
+    assert place(where, "d/", "d/", stored("d/my%20model.onnx")).image_path.name == "my model.onnx"
 
 
 HOSTILE = [
@@ -65,15 +65,21 @@ HOSTILE = [
 @pytest.mark.parametrize("name", HOSTILE)
 def test_refuses_hostile_names(name: str) -> None:
     with pytest.raises(ModelError, match="could leave the model's folder") as caught:
-        place(line(), "m/v1/", stored("m/v1/" + name))
+        place(line(), "m/v1/", "m/v1/", stored("m/v1/" + name))
     assert "\n" not in caught.value.what, "a name must not write a line of its own"
     assert caught.value.do
+
+
+def test_refuses_a_hostile_version_too() -> None:
+    with pytest.raises(ModelError, match="could leave") as caught:
+        place(line("m/{latest}/a"), "m/", "m/../", stored("m/../a"))
+    assert "'../a' has '..' as a segment" in caught.value.seen
 
 
 def test_refuses_hostile_names_that_were_encoded() -> None:
     where = line("d/..%2F..%2Fetc%2Fpasswd", kind=SourceKind.HTTPS)
     with pytest.raises(ModelError, match="could leave"):
-        place(where, "d/", stored("d/..%2F..%2Fetc%2Fpasswd"))
+        place(where, "d/", "d/", stored("d/..%2F..%2Fetc%2Fpasswd"))
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,12 @@ from kubernetes.config import (
     load_incluster_config,
     load_kube_config_from_dict,
 )
-from kubernetes.config.kube_config import KubeConfigMerger
+from kubernetes.config.kube_config import ConfigNode, KubeConfigMerger
 
 from modelferry.cluster.access import ClusterAccess
 from modelferry.errors import Fault, IdentityError, InputError
 
+_LONGEST_PATH = 255
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
@@ -46,23 +47,27 @@ def load(access: ClusterAccess, environ: Mapping[str, str]) -> Credentials:
     )
 
 
-def _given(value: str) -> tuple[dict[str, Any], str]:
+def _given(value: str) -> tuple[Any, str]:
     """A path is one line that names a file; anything else is taken for the content."""
-    if "\n" not in value.strip() and not value.lstrip().startswith("{"):
-        return _merged(value.strip()), f"the kubeconfig {value.strip()}"
+    line = value.strip()
+    if "\n" not in line and not line.startswith("{"):
+        if len(line) > _LONGEST_PATH:  # and it may be a secret: it is not shown
+            raise _fault("one long line, neither a path nor a kubeconfig; is it base64?")
+        return _merged(line), f"the kubeconfig {line}"
     return _document(value, "the content given as `kubeconfig`"), "the kubeconfig given as content"
 
 
-def _merged(paths: str) -> dict[str, Any]:
+def _merged(paths: str) -> Any:
+    """As the SDK merges them: it remembers for each entry the folder its relative paths mean."""
     if not any(Path(path).expanduser().is_file() for path in paths.split(":") if path):
         raise _fault(f"{paths}: there is no such file")
     try:
         merged = KubeConfigMerger(paths).config
     except (ConfigException, yaml.YAMLError, OSError, UnicodeDecodeError) as error:
         raise _fault(f"{paths}: {_one_line(error)}") from error
-    if merged is None or not isinstance(merged.value, dict):
+    if merged is None:
         raise _fault(f"{paths}: no kubeconfig in it")
-    return merged.value
+    return merged
 
 
 def _document(text: str, name: str) -> dict[str, Any]:
@@ -79,9 +84,9 @@ def _document(text: str, name: str) -> dict[str, Any]:
     return document
 
 
-def _from_document(document: dict[str, Any], origin: str, context: str | None) -> Credentials:
-    contexts = {entry.get("name"): entry for entry in document.get("contexts") or ()}
-    chosen = context or document.get("current-context")
+def _from_document(document: Any, origin: str, context: str | None) -> Credentials:
+    contexts = _named(document, "contexts")
+    chosen = context or _plain(document).get("current-context")
     if chosen not in contexts:
         known = ", ".join(sorted(map(str, contexts))) or "none"
         if context:
@@ -94,9 +99,9 @@ def _from_document(document: dict[str, Any], origin: str, context: str | None) -
         load_kube_config_from_dict(
             document, context=chosen, client_configuration=configuration, persist_config=False
         )
-    except ConfigException as error:
+    except (ConfigException, TypeError, ValueError, OSError) as error:
         raise _fault(f"{origin}: {_one_line(error)}") from error
-    details = contexts[chosen].get("context") or {}
+    details = contexts[chosen]
     _require_credential(document, details.get("user"), configuration)
     return Credentials(
         configuration=configuration,
@@ -105,12 +110,10 @@ def _from_document(document: dict[str, Any], origin: str, context: str | None) -
     )
 
 
-def _require_credential(
-    document: dict[str, Any], user: str | None, configuration: Configuration
-) -> None:
+def _require_credential(document: Any, user: str | None, configuration: Configuration) -> None:
     """The SDK goes on without a credential when an exec command fails: stop here instead."""
-    users = {entry.get("name"): entry.get("user") or {} for entry in document.get("users") or ()}
-    command = (users.get(user, {}).get("exec") or {}).get("command")
+    details = _named(document, "users").get(user) or {}
+    command = _plain(details.get("exec") or {}).get("command")
     if command and not configuration.api_key and not configuration.cert_file:
         raise IdentityError(
             f"the kubeconfig's user {user!r} takes its credential from the command {command!r},"
@@ -118,6 +121,21 @@ def _require_credential(
             seen="It may be missing here, or want a person to log in.",
             do="Give a kubeconfig with a token or certificate, or log that command in before.",
         )
+
+
+def _named(document: Any, kind: str) -> dict[str | None, dict[str, Any]]:
+    """`contexts: [{name: N, context: {…}}]` → N → {…}"""
+    found: dict[str | None, dict[str, Any]] = {}
+    for node in _plain(_plain(document).get(kind) or []):
+        entry = _plain(node)
+        if isinstance(entry, dict):
+            details = _plain(entry.get(kind.removesuffix("s")))
+            found[entry.get("name")] = details if isinstance(details, dict) else {}
+    return found
+
+
+def _plain(node: Any) -> Any:
+    return node.value if isinstance(node, ConfigNode) else node
 
 
 def _in_cluster() -> Credentials:

@@ -1,0 +1,170 @@
+"""Verdicts told from a list of objects and moments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from modelferry.cluster.resources import EVENTS, PODS, REPLICA_SETS, Resource
+from modelferry.rollout.board import Applied, Board
+from modelferry.rollout.changes import Placed
+from modelferry.rollout.manifests import ManifestObject
+from modelferry.rollout.states import Done, Failed, Waiting
+
+IMAGE = "reg/app@sha256:" + "a" * 64
+DEPLOYMENTS = Resource(
+    api_version="apps/v1", kind="Deployment", plural="deployments", namespaced=True
+)
+REVISION = {"deployment.kubernetes.io/revision": "2"}
+
+
+def deployment(available: int, *, uid: str = "d") -> dict:
+    counts = {"replicas": 1, "updatedReplicas": 1, "availableReplicas": available}
+    metadata = {"name": "score", "namespace": "n", "uid": uid, "annotations": REVISION}
+    template = {"spec": {"containers": [{"name": "main", "image": IMAGE}]}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata,
+        "spec": {"replicas": 1, "template": template},
+        "status": {"observedGeneration": 0, **counts},
+    }
+
+
+def replica_set(revision: str, uid: str) -> dict:
+    owner = {"uid": "d", "controller": True}
+    annotations = {"deployment.kubernetes.io/revision": revision}
+    return {"metadata": {"uid": uid, "ownerReferences": [owner], "annotations": annotations}}
+
+
+def pod(owner: str, state: dict[str, Any], *, probe: bool = True, **more: Any) -> dict:
+    container = {"name": "main", "image": IMAGE} | ({"readinessProbe": {}} if probe else {})
+    status = {"name": "main", "imageID": IMAGE, "containerID": "c1", "state": state, **more}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"score-{owner}",
+            "namespace": "n",
+            "uid": f"pod-{owner}",
+            "ownerReferences": [{"uid": owner, "controller": True}],
+        },
+        "spec": {"containers": [container]},
+        "status": {"phase": "Pending", "containerStatuses": [status]},
+    }
+
+
+RUNNING = {"running": {"startedAt": "1970-01-01T00:16:40Z"}}  # 1000 s
+CRASHED = {"waiting": {"reason": "CrashLoopBackOff"}}
+NO_CONFIG = {"waiting": {"reason": "CreateContainerConfigError", "message": "no x"}}
+
+
+@pytest.fixture
+def target() -> Applied:
+    manifest = ManifestObject(body=deployment(0), file="a.yaml", line=1, lines={})
+    placed = Placed(manifest=manifest, resource=DEPLOYMENTS, namespace="n")
+    return Applied(placed=placed, body=deployment(0))
+
+
+@pytest.fixture
+def board(target: Applied) -> Board:
+    made = Board(targets=[target], digests={}, epoch_s=0)
+    made.replace(DEPLOYMENTS, "n", [deployment(0)])
+    made.replace(REPLICA_SETS, "n", [replica_set("1", "old"), replica_set("2", "new")])
+    return made
+
+
+def final(board: Board, now: float) -> list[str]:
+    return [finding.cause for finding in board.findings(now) if finding.is_final]
+
+
+def test_only_pods_of_the_new_template_count(board: Board, target: Applied) -> None:
+    crashed = {"restartCount": 5, "lastState": {"terminated": {"exitCode": 1}}}
+    board.replace(PODS, "n", [pod("old", CRASHED, **crashed), pod("new", RUNNING)])
+    assert board.findings(0) == ()
+    board.put(PODS, "n", "MODIFIED", pod("new", CRASHED, **crashed))
+    assert final(board, 0) == [
+        "pod score-new (deployment/score): container main crashed (exit 1) 6 times"
+    ]
+    assert [p["metadata"]["name"] for p in board.pods(target)] == ["score-new"]
+
+
+def test_a_grace_runs_from_when_the_trouble_was_first_seen(board: Board) -> None:
+    board.replace(PODS, "n", [pod("new", NO_CONFIG)])
+    assert final(board, 100) == []
+    assert final(board, 109) == []
+    assert len(final(board, 110)) == 1
+
+
+def test_a_trouble_that_heals_begins_its_grace_anew(board: Board) -> None:
+    board.replace(PODS, "n", [pod("new", NO_CONFIG)])
+    board.findings(100)
+    board.put(PODS, "n", "MODIFIED", pod("new", RUNNING))
+    assert board.findings(105) == ()
+    board.put(PODS, "n", "MODIFIED", pod("new", NO_CONFIG))
+    assert final(board, 112) == []
+    assert len(final(board, 122)) == 1
+
+
+def test_a_listed_event_is_old_and_a_later_success_heals(board: Board) -> None:
+    about = {"uid": "new", "kind": "ReplicaSet"}
+    failed = {"reason": "FailedCreate", "message": "quota", "involvedObject": about}
+    failed["metadata"] = {"uid": "e1"}
+    board.replace(EVENTS, "n", [failed])
+    assert board.findings(0) == ()
+    board.put(EVENTS, "n", "ADDED", failed)
+    board.findings(0)
+    assert final(board, 10) == ["deployment/score: its pods are refused: quota"]
+    board.put(EVENTS, "n", "ADDED", {**failed, "reason": "SuccessfulCreate"})
+    assert board.findings(11) == ()
+
+
+def test_a_node_on_its_way_is_waited_for(board: Board) -> None:
+    lost = pod("new", {})
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+    lost["status"] = {"phase": "Pending", "conditions": [condition]}
+    board.replace(PODS, "n", [lost])
+    board.findings(0)
+    assert len(final(board, 30)) == 1
+    about = {"uid": "pod-new", "kind": "Pod"}
+    event = {"reason": "TriggeredScaleUp", "involvedObject": about, "metadata": {"uid": "e"}}
+    board.put(EVENTS, "n", "ADDED", event)
+    assert board.findings(31) == ()
+
+
+def test_without_a_probe_a_container_is_watched_for_a_while(board: Board, target: Applied) -> None:
+    board.put(DEPLOYMENTS, "n", "MODIFIED", deployment(1))
+    board.replace(PODS, "n", [pod("new", RUNNING, probe=False)])
+    assert isinstance(board.state(target, 1000), Waiting)
+    assert isinstance(board.state(target, 1009), Waiting)
+    assert isinstance(board.state(target, 1010), Done)
+
+
+def test_a_restart_begins_that_while_anew(board: Board, target: Applied) -> None:
+    board.put(DEPLOYMENTS, "n", "MODIFIED", deployment(1))
+    board.replace(PODS, "n", [pod("new", RUNNING, probe=False)])
+    board.state(target, 1000)
+    again = pod("new", RUNNING, probe=False, containerID="c2")
+    board.put(PODS, "n", "MODIFIED", again)
+    assert isinstance(board.state(target, 1010), Waiting)
+    assert isinstance(board.state(target, 1020), Done)
+
+
+def test_with_a_probe_or_checks_or_long_running_there_is_no_such_while(target: Applied) -> None:
+    for probe, checked, now in ((True, (), 1000), (False, (target.key,), 1000), (False, (), 1100)):
+        board = Board(targets=[target], digests={}, checked=checked)
+        board.replace(DEPLOYMENTS, "n", [deployment(1)])
+        board.replace(REPLICA_SETS, "n", [replica_set("2", "new")])
+        board.replace(PODS, "n", [pod("new", RUNNING, probe=probe)])
+        assert isinstance(board.state(target, now), Done)
+
+
+def test_deleted_is_failed_and_other_namespaces_are_not_mixed_up(
+    board: Board, target: Applied
+) -> None:
+    board.put(DEPLOYMENTS, "other", "DELETED", deployment(0))
+    assert isinstance(board.state(target, 0), Waiting)
+    board.put(DEPLOYMENTS, "n", "DELETED", deployment(0))
+    assert isinstance(board.state(target, 0), Failed)
+    assert final(board, 0) == ["deployment/score: it was deleted while it rolled out"]

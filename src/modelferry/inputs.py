@@ -65,7 +65,8 @@ class ModelInputs:
     )
     model_version: str = _text(
         "Label of the model's version, for people.",
-        otherwise="the source's version id, else its ETag",
+        otherwise="the version that `{latest}` or `{newest}` chose,"
+        " else the source's version id, else its ETag",
     )
     model_marker: str = _text(
         "Name of a file such as `_SUCCESS` that says a model folder is complete: folders without "

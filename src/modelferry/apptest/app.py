@@ -42,31 +42,34 @@ class RunningApp:
         """For containers on the run's network."""
         return f"http://{ALIAS}:{self.port}"
 
-    def last_lines(self) -> str:
-        """The end of its log, bounded, under a heading. Never raises: it goes with an error."""
+    def last_words(self) -> str:
+        """How it ended, if it has, and the end of its log, bounded. Never raises: it goes with an
+        error."""
         try:
+            end = self._end()
             with asking_docker("read the app's log"):
                 text = self.container.logs(tail=SHOWN_LINES)
         except TestsFailed as error:
             return str(error)
         lines = [line[:SHOWN_WIDTH] for line in lines_of([text])]
-        if not lines:
-            return "The app logged nothing."
-        return "\n".join(["The app's last log lines:", *lines])
+        heading = f"The app's last log lines{f' (it {end})' if end else ''}:"
+        return "\n".join((heading, *(lines or ["(it logged nothing)"])))
 
     def see_it_runs(self) -> None:
         """Raises TestsFailed when the container has ended."""
+        if end := self._end():
+            raise TestsFailed(
+                f"the app {end}", do="What it needs from its environment goes into `test-env`."
+            )
+
+    def _end(self) -> str | None:
         with asking_docker("look after the app's container"):
             self.container.reload()
         state = self.container.attrs["State"]
         if state["Status"] in ("running", "created"):
-            return
+            return None
         memory = ", out of memory" if state["OOMKilled"] else ""
-        raise TestsFailed(
-            f"the app's container ended by itself (exit code {state['ExitCode']}{memory})",
-            seen=state.get("Error") or "",
-            do="What it needs from its environment goes into `test-env`.",
-        )
+        return f"ended by itself: exit code {state['ExitCode']}{memory}"
 
 
 def start_app(

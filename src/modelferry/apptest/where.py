@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -89,7 +90,7 @@ def _ourselves(client: DockerClient, known: Container) -> Container:
         for container in client.containers.list(sparse=True)
         if container.attrs["HostConfig"]["NetworkMode"] in names
     ]
-    if not sharing:
+    if not sharing or not os.access("/", os.W_OK):
         return known
     with _mark() as mark:
         for container in sharing:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from modelferry.apptest.app import RunningApp, start_app, wait_until_up
 from modelferry.apptest.beside import beside_bench
 from modelferry.apptest.child import child_bench
+from modelferry.apptest.containers import asking_docker
 from modelferry.apptest.in_image import run_test_target, run_unit_tests
 from modelferry.apptest.integration import run_integration_tests
 from modelferry.apptest.junit import in_workspace
@@ -48,7 +49,8 @@ def run_tests(
     """
     port = app_port(tests.port, image.config)
     target = _target_image(tests, build_target)
-    place = find_place(engine)
+    with asking_docker("say which of its containers we are in"):
+        place = find_place(engine)
     folders = tuple(folder for folder in (workspace, build_context) if folder is not None)
     with (
         _annotations_below(workspace, folders),
@@ -136,7 +138,7 @@ def _log_shown(app: RunningApp) -> Iterator[None]:
     try:
         yield
     except TestsFailed as error:
-        error.seen = "\n".join(filter(None, (error.seen, app.last_lines())))
+        error.seen = "\n".join(filter(None, (error.seen, app.last_words())))
         raise
 
 

@@ -51,7 +51,7 @@ def test_an_app_that_never_listens(ferry):
 
 def test_an_app_that_exits_ends_the_wait_at_once(ferry):
     started = time.monotonic()
-    with pytest.raises(TestsFailed, match=r"ended by itself \(exit code 1\)") as caught:
+    with pytest.raises(TestsFailed, match=r"the app ended by itself: exit code 1") as caught:
         ferry.test(mode="exits", start_timeout_s=60)
     assert time.monotonic() - started < 15
     assert "model.onnx is missing" in caught.value.seen

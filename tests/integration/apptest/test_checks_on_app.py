@@ -50,7 +50,7 @@ def test_every_failed_check_is_told_with_what_was_answered(ferry):
 
 def test_an_app_that_dies_under_a_check(ferry):
     started = time.monotonic()
-    with pytest.raises(TestsFailed, match=r"ended by itself \(exit code 7\)") as caught:
+    with pytest.raises(TestsFailed, match=r"the app ended by itself: exit code 7") as caught:
         ferry.test(checks="GET /die", start_timeout_s=60)
     assert time.monotonic() - started < 15
     assert "asked to die" in caught.value.seen

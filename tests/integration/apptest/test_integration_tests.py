@@ -57,6 +57,17 @@ def test_failures_are_counted_named_and_placed(ferry):
     ]
 
 
+def test_an_app_that_dies_under_the_tests_is_told(ferry):
+    ferry.write(
+        "tests/test_api.py",
+        "import os, requests\n\ndef test_die():\n"
+        '    requests.get(os.environ["MODEL_API_URL"] + "/die", timeout=10)\n',
+    )
+    with pytest.raises(TestsFailed, match="1 of 1 integration tests failed: test_die") as caught:
+        ferry.test(integration_tests="tests")
+    assert "(it ended by itself: exit code 7):" in caught.value.seen
+
+
 def test_a_command_that_starts_pytest_is_placed_too(ferry):
     ferry.write("tests/test_api.py", BAD)
     with pytest.raises(TestsFailed, match=r"1 of 1 .* test_score_is_known") as caught:

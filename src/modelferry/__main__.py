@@ -13,7 +13,7 @@ from types import FrameType
 from typing import TextIO
 
 from modelferry import pipeline, report
-from modelferry.errors import Cancelled, FerryError
+from modelferry.errors import Cancelled, FerryError, RunCancelled
 from modelferry.inputs import Inputs, read_environment
 from modelferry.pipeline import Recorder
 from modelferry.plan import Plan, describe, make_plan, run_context, secrets
@@ -49,7 +49,7 @@ def cli() -> None:
 def leave(status: int) -> None:
     """Exit. After a cancel at once: threads that wait for a network would hold the process."""
     sys.stdout.flush()
-    if status == Cancelled.status:
+    if status == RunCancelled.status:
         os._exit(status)
     sys.exit(status)
 
@@ -70,6 +70,8 @@ def _deliver(read: Callable[[], Given], output: Output, environ: Mapping[str, st
             _act(command, plan, recorder, output)
         except FerryError as error:
             recorder.fail("inputs", error)
+        except Cancelled as error:
+            recorder.fail("inputs", RunCancelled(str(error)))
         except Exception as error:  # noqa: BLE001 - the one catch-all
             recorder.fail("run", _bug(error))
     _finish(recorder.report, output, workspace)

@@ -6,8 +6,10 @@ FerryError
 ├── ModelError 4         ├── RolloutError 8
 │   ├── ModelNotFound    │   └── RolloutFailed
 │   ├── ModelChanged     ├── RollbackError 9
-│   └── ChecksumMismatch └── Cancelled 130
+│   └── ChecksumMismatch └── RunCancelled 130
 └── BuildError 5
+
+Cancelled stands apart: it is no Exception, so that no library's `except Exception` swallows it.
 """
 
 from __future__ import annotations
@@ -135,8 +137,14 @@ class RollbackError(FerryError):
     status = 9
 
 
-class Cancelled(FerryError):
+class RunCancelled(FerryError):
+    """What a Cancelled is told as, in the end."""
+
     status = 130
+
+
+class Cancelled(BaseException):
+    """A signal's, raised in the main thread wherever it is, as KeyboardInterrupt is."""
 
 
 class Several(FerryError):

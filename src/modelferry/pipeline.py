@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from modelferry.apptest.spec import AppTests
 from modelferry.artifacts import Image, Model, PushedImage, TestedImage, Verdict
 from modelferry.engine import Engine
-from modelferry.errors import FerryError
+from modelferry.errors import Cancelled, FerryError, RunCancelled
 from modelferry.image.spec import BuildSpec
 from modelferry.plan import DeployPlan, Plan, PushPlan, RunContext, describe
 from modelferry.preflight import Ready, preflight, resolve
@@ -63,9 +63,10 @@ class Recorder:
         try:
             with self._output.group(name):
                 yield note
-        except FerryError as error:
-            note.mark, note.figure = "failed", " ".join(error.what.split())
-            self.fail(name, error)
+        except (FerryError, Cancelled) as error:
+            told = error if isinstance(error, FerryError) else RunCancelled(str(error))
+            note.mark, note.figure = "failed", " ".join(told.what.split())
+            self.fail(name, told)
             raise
         finally:
             result = StageResult(

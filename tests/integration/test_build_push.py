@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import logging
+import os
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
@@ -64,27 +65,48 @@ COPY --from=full /small/ /
 Build = Callable[..., Image]
 
 
+every_engine = pytest.mark.parametrize(
+    "engine", ["first", "newer-classic", "newer-containerd"], indirect=True
+)
+
+
 @pytest.fixture
-def engine(testbed: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    if "DOCKER_HOST" in testbed:
-        monkeypatch.setenv("DOCKER_HOST", testbed["DOCKER_HOST"])
+def engine(
+    testbed: dict[str, str], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Engine]:
+    """The testbed's first engine, or the one that the test's parameter names."""
+    newer = dict(pair.split("=", 1) for pair in testbed["TESTBED_ENGINES"].split())
+    named = getattr(request, "param", "first")
+    if address := testbed.get("DOCKER_HOST") if named == "first" else newer[named]:
+        monkeypatch.setenv("DOCKER_HOST", address)
     connected = engines.connect()
     yield connected
     connected.client.close()
 
 
 @pytest.fixture(scope="session")
-def small_base(testbed: dict[str, str]) -> Iterator[str]:
-    """Under a tag, so that no clearing of the build cache changes it between two builds."""
-    name = f"modelferry-test/small:{uuid4().hex}"
-    subprocess.run(
-        ["docker", "buildx", "build", "--quiet", "--load", "--tag", name, "-"],
-        input=SMALL_BASE.format(base=testbed["TESTBED_BASE_IMAGE"]).encode(),
-        capture_output=True,
-        check=True,
-    )
-    yield name
-    subprocess.run(["docker", "rmi", "--force", name], capture_output=True, check=True)
+def small_bases() -> Iterator[dict[str, str]]:
+    """By engine. Under a tag, so that no clearing of the build cache changes it between builds."""
+    made: dict[str, str] = {}
+    yield made
+    for address, name in made.items():
+        docker(address, "rmi", "--force", name)
+
+
+@pytest.fixture
+def small_base(small_bases: dict[str, str], engine: Engine, testbed: dict[str, str]) -> str:
+    if engine.address not in small_bases:
+        name = f"modelferry-test/small:{uuid4().hex}"
+        text = SMALL_BASE.format(base=testbed["TESTBED_BASE_IMAGE"]).encode()
+        build = ("buildx", "build", "--quiet", "--load", "--provenance=false", "--tag", name, "-")
+        docker(engine.address, *build, stdin=text)
+        small_bases[engine.address] = name
+    return small_bases[engine.address]
+
+
+def docker(address: str, *arguments: str, stdin: bytes = b"") -> None:
+    env = {**os.environ, "DOCKER_HOST": address}
+    subprocess.run(["docker", *arguments], input=stdin, env=env, capture_output=True, check=True)
 
 
 @pytest.fixture
@@ -232,6 +254,7 @@ def test_what_was_built_is_what_a_node_pulls(
     assert [line.split()[0] for line in sums.splitlines()] == [f.sha256 for f in model.files]
 
 
+@every_engine
 def test_nothing_changes_in_the_image_but_the_files(
     build: Build,
     tmp_path: Path,
@@ -268,6 +291,7 @@ def test_nothing_changes_in_the_image_but_the_files(
     }
 
 
+@every_engine
 def test_only_what_changed_is_sent(
     build: Build, model: Model, context: Path, push_plan: PushPlan, registry: Registry
 ) -> None:
@@ -280,6 +304,7 @@ def test_only_what_changed_is_sent(
     assert 0 < changed.uploaded_bytes < MIB
 
 
+@every_engine
 def test_the_image_id_is_a_function_of_content(build: Build, model: Model, engine: Engine) -> None:
     first = build(model, annotations=(("org.opencontainers.image.revision", "a"),))
     second = build(model, annotations=(("org.opencontainers.image.revision", "b"),))
@@ -289,6 +314,7 @@ def test_the_image_id_is_a_function_of_content(build: Build, model: Model, engin
         assert first.engine_id == second.engine_id
 
 
+@every_engine
 def test_the_engine_shows_where_the_model_came_from(
     build: Build, model: Model, engine: Engine
 ) -> None:
@@ -314,6 +340,7 @@ def test_without_a_push_nothing_is_compressed(build: Build, model: Model, tmp_pa
     assert list(tmp_path.rglob("*.gz")) == []
 
 
+@every_engine
 def test_no_tag_and_no_container_is_left(
     build: Build, engine: Engine, model: Model, unique: str
 ) -> None:
@@ -334,6 +361,7 @@ def test_two_names_of_one_place_are_refused(build: Build, tmp_path: Path, unique
         build(make_model(tmp_path, unique, ("/usr/lib/m", 3), ("/lib/m", 4)))
 
 
+@every_engine
 def test_a_failing_step_is_shown_on_its_line(
     build: Build, context: Path, small_base: str, tmp_path: Path
 ) -> None:
@@ -351,6 +379,7 @@ def test_a_failing_step_is_shown_on_its_line(
     assert list(tmp_path.rglob("buildx")) == []
 
 
+@every_engine
 def test_a_missing_file_and_a_wrong_word_are_shown_too(
     build: Build, context: Path, small_base: str
 ) -> None:
@@ -433,6 +462,7 @@ def test_another_build_context_is_read(
     assert run(engine, image.engine_id, "cat /code/shared.py") == "shared"
 
 
+@every_engine
 def test_a_buildkit_elsewhere_builds_into_this_engine(
     build: Build,
     model: Model,
@@ -458,6 +488,7 @@ def test_a_buildkit_that_does_not_answer_is_named(build: Build) -> None:
     assert caught.value.what == "No BuildKit answers at unix:///nonexistent/buildkitd.sock"
 
 
+@every_engine
 def test_the_engine_takes_a_full_archive_when_it_lacks_the_app(
     engine: Engine, tmp_path: Path, unique: str
 ) -> None:
@@ -482,6 +513,7 @@ def test_the_engine_takes_a_full_archive_when_it_lacks_the_app(
         engine.client.images.remove(loaded, force=True)
 
 
+@every_engine
 def test_an_image_that_cannot_be_loaded_is_an_error(engine: Engine, unique: str) -> None:
     data = unique.encode()  # no tar
     blob = Descriptor(media_type=LAYER_TYPE, digest=sha256(data), size_bytes=len(data))
@@ -495,6 +527,8 @@ def test_an_image_that_cannot_be_loaded_is_an_error(engine: Engine, unique: str)
     composed = compose(AppImage(config=config, layers=(layer,)), ())
     with pytest.raises(BuildError, match="did not load the image"):
         load.load_image(engine, composed, {})
+    for image_id in (composed.config.digest, composed.manifest.digest):
+        assert engine.request("GET", f"/images/{image_id}/json").status_code == 404
 
 
 def test_a_manifest_that_is_lost_means_no_tag(

@@ -47,11 +47,12 @@ def load_image(engine: Engine, image: Composition, stored: Mapping[Digest, FileR
         return expected
     lacking = tuple(layer for layer in image.layers if layer.origin == "model")
     refusal = _send(engine, entries(image, lacking, stored, classic=classic))
-    if _has(engine, expected):
+    if not refusal and _has(engine, expected):
         return expected
     log.info("The engine did not take the layers it lacks alone (%s); sending all", refusal)
     refusal = _send(engine, entries(image, image.layers, stored, classic=classic))
-    if not _has(engine, expected):
+    if refusal or not _has(engine, expected):
+        engine.request("DELETE", f"/images/{expected}")  # what was kept of it cannot run
         raise BuildError(
             f"Docker {engine.facts.version} did not load the image {expected}",
             seen=refusal,
@@ -125,14 +126,19 @@ def _send(engine: Engine, parts: tuple[Entry, ...]) -> str:
             ) as response:
                 if response.status_code >= 400:
                     return response.text.strip()
-                return _errors(response.text)
+                return read_refusal(response.text)
         except RequestException as error:
             return str(error)
 
 
-def _errors(stream: str) -> str:
-    lines = (json.loads(line) for line in stream.splitlines() if line.strip())
-    return "\n".join(line["error"] for line in lines if "error" in line)
+def read_refusal(stream: str) -> str:
+    """The containerd store keeps an image that it could not unpack, and says so in passing."""
+    lines = [json.loads(line) for line in stream.splitlines() if line.strip()]
+    told = [line["error"] for line in lines if "error" in line]
+    passing = [line.get("stream", "") for line in lines]
+    return "\n".join(
+        (*told, *(text for text in passing if text.startswith("Error unpacking")))
+    ).strip()
 
 
 def _has(engine: Engine, image_id: Digest) -> bool:

@@ -17,7 +17,7 @@ from modelferry.image.compose import (
     sha256,
 )
 from modelferry.image.file_range import FileRange
-from modelferry.image.load import Entry, archive, entries
+from modelferry.image.load import Entry, archive, entries, read_refusal
 from modelferry.progress import log_meter
 from modelferry.values import Digest
 
@@ -89,3 +89,12 @@ def test_the_archive_for_the_containerd_store(
     assert found[blob(sha256(MODEL))] == MODEL
     (listed,) = json.loads(found["manifest.json"])
     assert listed["Layers"][:2] == [blob(sha256(PACKED))] * 2
+
+
+def test_what_the_engine_says_against_an_archive() -> None:
+    loaded = json.dumps({"stream": "Loaded image ID: sha256:1\n"})
+    full = json.dumps({"error": "no space left on device", "errorDetail": {"message": "x"}})
+    unpacking = json.dumps({"stream": "Error unpacking image sha256:1: unexpected EOF\n"})
+    assert read_refusal("") == read_refusal(f"{loaded}\r\n") == ""
+    assert read_refusal(f"{loaded}\r\n{full}\r\n") == "no space left on device"
+    assert read_refusal(f"{loaded}\r\n{unpacking}\r\n").endswith("unexpected EOF")

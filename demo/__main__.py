@@ -61,7 +61,7 @@ class Demo:
             on_event=Narrator().hear,
         )
         if not outcome.succeeded:
-            cause = outcome.errors[0] if outcome.errors else "the action said nothing"
+            cause = outcome.errors[0].splitlines()[0] if outcome.errors else "no word of the action"
             raise DemoFailed(f"run {self._runs} failed: {cause}\nThe whole log: {outcome.log}")
         report = json.loads((self.repository / "modelferry-report.json").read_text())
         say(f"\n{stage_table(report)}")

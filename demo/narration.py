@@ -29,7 +29,7 @@ class Narrator:
             case "endgroup":
                 self._folded = False
             case "error" | "warning":
-                say(f"  {event['command']}: {event['arg']}")
+                say(f"  {event['command']}: " + event["arg"].replace("\n", "\n    "))
             case None if event.get("raw_output"):
                 if not self._folded and text.startswith(_VERDICTS):
                     say(f"  {text}")

@@ -3,6 +3,7 @@ tells what came of it. The demo and the end-to-end tests use it alike."""
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -15,7 +16,6 @@ from testbed import act, engine, layout
 from testbed.commands import run
 
 ACTION = "OWNER/modelferry@v1"  # as the examples' workflows write it
-_SETUP_PYTHON = "actions/setup-python@a26af69be951a213d495a4c3e4e4022e16d87065"
 _ROOT = Path(__file__).parent.parent
 
 Event = Mapping[str, Any]  # one line of act --json
@@ -126,7 +126,7 @@ def _command(
     state = layout.state_dir("act")
     stand_ins = {
         ACTION: _action_copy(state / "action"),
-        _SETUP_PYTHON: _no_setup_python(state / "setup-python"),
+        _setup_python(): _no_setup_python(state / "setup-python"),
     }
     return [
         *act.argv(repository, repository / workflow),
@@ -160,6 +160,13 @@ def _action_copy(folder: Path) -> Path:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
     return folder
+
+
+def _setup_python() -> str:
+    """As the composite action pins it."""
+    found = re.search(r"actions/setup-python@\S+", (_ROOT / "composite/action.yml").read_text())
+    assert found, "composite/action.yml uses no setup-python"
+    return found[0]
 
 
 def _no_setup_python(folder: Path) -> Path:

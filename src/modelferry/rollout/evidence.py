@@ -25,6 +25,7 @@ _PODS = 3  # shown of one object: replicas mostly fail alike
 _EVENTS = 8
 _OBJECTS = 5
 _ERROR = re.compile(r"error|exception|fatal|panic|critical|killed", re.IGNORECASE)
+_UNHEALTHY = re.compile(r"\s*event Warning Unhealthy( x\d+)?: ")
 _NO_LOG = re.compile(r"\((empty|cannot be read)|unable to retrieve container logs")
 
 
@@ -85,6 +86,7 @@ def _gather(cluster: Cluster, board: Board, finding: Finding) -> _Gathered:
         for title, content in logs:
             lines += ["", title, *content]
         said = said or _last_words(pod, finding, logs)
+    said = said or _probe_words(lines)
     cause = finding.cause + (f": {said}" if said else "")
     return _Gathered(cause=cause, text="\n".join(lines))
 
@@ -196,6 +198,11 @@ def _last_words(pod: Object, finding: Finding, logs: Sequence[tuple[str, Sequenc
         if lines:
             return next(filter(_ERROR.search, lines), lines[0])[:300]
     return ""
+
+
+def _probe_words(lines: Sequence[str]) -> str:
+    probes = [_UNHEALTHY.sub("", line) for line in lines if _UNHEALTHY.match(line)]
+    return probes[-1][:300] if probes else ""
 
 
 def _unhealthy(pod: Object) -> bool:

@@ -144,9 +144,11 @@ def _unscheduled(pod: Object) -> Trouble | None:
         if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
             if status.get("nominatedNodeName"):
                 return None  # it waits for pods that are being moved out of its way
+            message = condition.get("message", "")
+            absent = "persistentvolumeclaim" in message and "not found" in message
             return Trouble(
-                cause=f"it fits no node: {condition.get('message', '')}",
-                grace_s=_SCHEDULE_GRACE_S,
+                cause=f"it fits no node: {message}",
+                grace_s=_CREATE_GRACE_S if absent else _SCHEDULE_GRACE_S,
             )
     return None
 

@@ -28,7 +28,7 @@ from modelferry.rollout import (
     url,
     watch,
 )
-from modelferry.rollout.board import SETTLE_S, Applied, Board
+from modelferry.rollout.board import Applied, Board
 from modelferry.rollout.changes import Change
 from modelferry.rollout.manifests import ManifestObject
 from modelferry.rollout.place import Placement, place
@@ -74,7 +74,9 @@ def prepare(plan: DeployPlan, *, built: ImageRef, context: RunContext) -> Target
         watched=lambda resource: watched(resource.api_version, resource.kind),
     ):
         log.warning("%s", warning)
-    _look(target, placement, plan, tolerate=_judges_images if not built.digest else _nothing)
+    tolerate = _nothing if built.digest else _judges_images
+    for change in _look(target, placement, plan, tolerate=tolerate):
+        log.info("deploying would %s", change)
     return target
 
 
@@ -159,13 +161,30 @@ def _judges_images(refused: Refused) -> bool:
     return "admission webhook" in refused.message or "AdmissionPolicy" in refused.message
 
 
+def _ports(plan: DeployPlan, release: _Release) -> tuple[tuple[ManifestObject, int], ...]:
+    if not plan.spec.checks:
+        return ()
+    return pod_checks.ports(release.objects, release.reference, plan.spec.port)
+
+
+def _checked(
+    plan: DeployPlan, release: _Release, applied: Sequence[Applied]
+) -> tuple[tuple[Applied, int], ...]:
+    ports = {(found.file, found.label): port for found, port in _ports(plan, release)}
+    return tuple(
+        (entry, ports[key])
+        for entry in applied
+        if (key := (entry.placed.manifest.file, entry.label)) in ports
+    )
+
+
 def _follow(
     plan: DeployPlan, release: _Release, cluster: Cluster, applied: Sequence[Applied]
 ) -> Board:
     board = Board(
         targets=applied,
         digests={release.reference: release.digest},
-        settle_s=0 if plan.spec.checks else SETTLE_S,  # the checks say better what is ready
+        checked=[entry.key for entry, _ in _checked(plan, release, applied)],
         epoch_s=time.time() - time.monotonic(),
     )
     timeout_s = plan.spec.timeout_s
@@ -175,25 +194,13 @@ def _follow(
     return board
 
 
-def _ports(plan: DeployPlan, release: _Release) -> tuple[tuple[ManifestObject, int], ...]:
-    if not plan.spec.checks:
-        return ()
-    return pod_checks.ports(release.objects, release.reference, plan.spec.port)
-
-
 def _check(
     plan: DeployPlan, release: _Release, cluster: Cluster, board: Board, context: RunContext
 ) -> None:
-    ports = {(found.file, found.label): port for found, port in _ports(plan, release)}
-    chosen = [
-        (entry, ports[key])
-        for entry in board.targets
-        if (key := (entry.placed.manifest.file, entry.label)) in ports
-    ]
     pod_checks.run(
         cluster,
         board,
-        chosen,
+        _checked(plan, release, board.targets),
         plan.spec.checks,
         workspace=context.workspace,
         start_timeout_s=plan.spec.start_timeout_s,

@@ -126,10 +126,10 @@ CASES = {
     ),
     "never ready": Case(
         workload("Deployment", mode="sick"),
-        r"deployment/score\): not ready after 12\.0 s: up-to-date 1 of 1, available 0 of 1",
+        r"deployment/score\): not ready after 12\.0 s: up-to-date 1 of 1, available 0 of 1; .*:"
+        r" Readiness probe failed: HTTP probe failed with statuscode: 500",
         16,
         line=1,
-        seen=r"Readiness probe failed: HTTP probe failed with statuscode: 500",
     ),
     "no node": Case(
         workload("Deployment", spec="      nodeSelector: {kind: of-gold}\n"),
@@ -144,7 +144,7 @@ CASES = {
             spec="      volumes: [{name: v, persistentVolumeClaim: {claimName: absent}}]\n",
         ),
         r'persistentvolumeclaim "absent" not found',
-        45,
+        20,
         line=1,
     ),
     "progress deadline": Case(

@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from modelferry import engine as engines
 from modelferry.artifacts import Model, TestedImage, Verdict
 from modelferry.engine import Engine
 from modelferry.image.app_layers import save_app
+from modelferry.image.buildx import build_app
 from modelferry.image.compose import GZIP_LAYER_TYPE, LAYER_TYPE, Composition, compose
+from modelferry.image.load import load_image
 from modelferry.image.workers import Stop
 from modelferry.plan.spec import PushPlan
 from modelferry.registry.access import RegistryAccess
@@ -221,6 +224,26 @@ def test_an_app_built_by_another_builder(yard: Yard, testbed: dict[str, str]) ->
     image = yard.build(model, builder=testbed["TESTBED_BUILDKIT"])
     assert yard.run(image.engine_id).startswith(yard.name)
     assert sha256_in(yard.engine, image.engine_id, model) == sha256_of(model)
+
+
+def test_an_engine_that_lacks_the_apps_layers_gets_them_too(
+    yard: Yard, testbed: dict[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody's prune, say. A builder elsewhere keeps no cache in the engine, but hands over
+    plain layers; the containerd store gets compressed ones, as its own builder makes them."""
+    compressed = yard.engine.facts.store == "containerd"
+    spec = replace(yard.spec(), builder="docker" if compressed else testbed["TESTBED_BUILDKIT"])
+    app = build_app(
+        spec, engine=yard.engine, run_label=yard.name, temp=tmp_path, workspace=yard.context
+    )
+    saved = save_app(yard.engine, app.image_id, tmp_path, compress=True, stop=Stop())
+    yard.engine.client.images.remove(app.image_id, force=True)
+    if compressed:
+        yard.engine.client.api.prune_builds()  # an engine of the tests alone
+    loaded = load_image(yard.engine, compose(saved.image, (), labels=(("a", "b"),)), saved.stored)
+    assert yard.run(loaded).startswith(yard.name)
+    assert "sending all" in caplog.text
+    caplog.clear()
 
 
 def test_attestations_beside_the_image_are_left_out(

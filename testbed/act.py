@@ -5,25 +5,6 @@ from pathlib import Path
 from testbed import base_images, gotools, layout
 
 
-class Act:
-    name = "act"
-
-    def prepare(self) -> None:
-        gotools.ensure("act")
-
-    def start(self) -> None:
-        """Nothing runs between jobs."""
-
-    def stop(self) -> None:
-        """Nothing runs between jobs."""
-
-    def running(self) -> bool:
-        return gotools.path("act").exists()
-
-    def env(self) -> dict[str, str]:
-        return {}
-
-
 def argv(
     workspace: Path,
     workflow: Path,

@@ -1,6 +1,10 @@
-"""Tools built from their Go modules, each once, one after the other (a build fills all cores)."""
+"""Tools built from their Go modules, each once, one after the other (a build fills all cores).
+
+`python -m testbed.gotools NAME` prints the path of one, built if it is missing.
+"""
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +36,28 @@ TOOLS = {
 }
 
 
+@dataclass(slots=True)
+class Tool:
+    """A part that is only a program: nothing of it runs in between."""
+
+    name: str
+
+    def prepare(self) -> None:
+        ensure(self.name)
+
+    def start(self) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+    def running(self) -> bool:
+        return path(self.name).exists()
+
+    def env(self) -> dict[str, str]:
+        return {}
+
+
 def path(name: str) -> Path:
     return layout.tool_path(name, TOOLS[name].version)
 
@@ -52,3 +78,7 @@ def _build(tool: GoTool, binary: Path) -> None:
     source = Path(json.loads(download)["Dir"])
     with layout.drafted(binary) as draft:
         run("go", "build", "-trimpath", "-o", draft, tool.package, cwd=source)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{ensure(sys.argv[1])}\n")

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from testbed import registry
-from testbed.act import Act
 from testbed.base_images import BaseImages
 from testbed.blob import Blob
 from testbed.buildkit import BuildKit
 from testbed.buildx import Buildx
 from testbed.engine import Engine
+from testbed.gotools import Tool
 from testbed.kubernetes import Kubernetes
 from testbed.mirror import Mirror
 from testbed.newer_engines import NewerEngines
@@ -36,7 +36,8 @@ PARTS = (
     Entry(name="base-images", make=BaseImages, needs=("engine", "mirror")),
     Entry(name="buildkit", make=BuildKit, needs=("mirror", "registry")),
     Entry(name="kubernetes", make=lambda: Kubernetes(registry.access()), needs=("registry",)),
-    Entry(name="act", make=Act, needs=("engine",)),
+    Entry(name="act", make=lambda: Tool("act"), needs=("engine",)),
+    Entry(name="helm", make=lambda: Tool("helm"), optional=True),
     Entry(name="newer-engines", make=NewerEngines, needs=("base-images",), optional=True),
     # Here come: a proxy in a network of its own, Entra, Azure Resource Manager and GitHub's OIDC
     # issuer, and toxiproxy for faults.

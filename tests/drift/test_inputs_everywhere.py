@@ -141,20 +141,6 @@ def test_the_changelog_is_headed_by_this_version_or_by_what_is_to_come() -> None
     assert newest[1] in ("Unreleased", __version__)
 
 
-WORKFLOW = ROOT / ".github/workflows/deliver.yml"
-
-
-@pytest.mark.skipif(not WORKFLOW.exists(), reason="the reusable workflow is not there yet")
-def test_the_reusable_workflow_takes_the_same_inputs() -> None:
-    workflow = action(".github/workflows/deliver.yml")
-    on: dict[str, Any] = workflow[True]["workflow_call"]  # YAML 1.1 reads `on` as true
-    secret = {item.name for item in INPUTS if item.secret}
-    given = set(on["inputs"]) - {"runner", "environments"}
-    assert given <= NAMES
-    assert NAMES - given - set(on.get("secrets", {})) <= {"stages", "image", *secret}
-    assert tuple(on["outputs"]) == OUTPUTS
-
-
 def test_the_checks_in_the_reference_can_be_read() -> None:
     text = (ROOT / "docs/inputs.md").read_text()
     [block] = re.findall(r"^```text\n(.*?)^```", text, re.MULTILINE | re.DOTALL)

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import urllib3
-from kubernetes.client import ApiClient
+from kubernetes.client import ApiClient, Configuration
 from urllib3.exceptions import HTTPError, LocationParseError, MaxRetryError
 from urllib3.util.ssl_ import create_urllib3_context
 
@@ -61,7 +61,7 @@ class Transport:
     def __init__(self, credentials: Credentials) -> None:
         self._client = ApiClient(configuration=credentials.configuration)
         self._pool: urllib3.PoolManager = self._client.rest_client.pool_manager
-        self._pool.connection_pool_kw["ssl_context"] = _tls(credentials.configuration.verify_ssl)
+        _share_tls(self._pool, credentials.configuration)
         self._lock = threading.Lock()
         self.origin = credentials.origin
         self.server = str(credentials.configuration.host).rstrip("/")
@@ -176,10 +176,29 @@ class Transport:
         )
 
 
-def _tls(verify: bool) -> ssl.SSLContext:
-    """Python 3.13 began to insist on extensions that many a cluster's own CA lacks."""
-    context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED if verify else ssl.CERT_NONE)
+def _share_tls(pool: urllib3.PoolManager, configuration: Configuration) -> None:
+    """One finished TLS context for all connections.
+
+    Given file names, urllib3 loads them into the context again for each connection it opens; with
+    several threads connecting, OpenSSL reads what another thread is changing and the process dies.
+    """
+    for name in ("ca_certs", "ca_cert_data", "cert_file", "key_file"):
+        pool.connection_pool_kw.pop(name, None)
+    pool.connection_pool_kw["ssl_context"] = _tls(configuration)
+
+
+def _tls(configuration: Configuration) -> ssl.SSLContext:
+    context = create_urllib3_context(
+        cert_reqs=ssl.CERT_REQUIRED if configuration.verify_ssl else ssl.CERT_NONE
+    )
+    # Python 3.13 began to insist on extensions that many a cluster's own CA lacks.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if configuration.ssl_ca_cert:
+        context.load_verify_locations(cafile=configuration.ssl_ca_cert)
+    else:
+        context.load_default_certs()
+    if configuration.cert_file:
+        context.load_cert_chain(configuration.cert_file, configuration.key_file)
     return context
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from modelferry import engine as engines
 from modelferry.artifacts import Model, TestedImage, Verdict
 from modelferry.engine import Engine
 from modelferry.image.app_layers import save_app
@@ -20,63 +19,19 @@ from modelferry.image.compose import GZIP_LAYER_TYPE, LAYER_TYPE, Composition, c
 from modelferry.image.load import load_image
 from modelferry.image.workers import Stop
 from modelferry.plan.spec import PushPlan
-from modelferry.registry.access import RegistryAccess
 from modelferry.registry.client import Registry
 from modelferry.stages.push import push_image
-from modelferry.values import ImageRef, Secret
+from modelferry.values import ImageRef
+from tests.contracts.conftest import Connect, MakeYard
 from tests.contracts.image_yard import MADE_BY, SMALL, Yard, run_in, sha256_in, sha256_of
 
 ENGINES = ("first", "newer-classic", "newer-containerd")
 ALONE_BYTES = 64 << 20
 
-Connect = Callable[[str], Engine]
-MakeYard = Callable[[Engine], Yard]
-
-
-@pytest.fixture
-def connect(testbed: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Connect:
-    """By name; the product and its children then find that engine in DOCKER_HOST."""
-    hosts = dict(pair.split("=", 1) for pair in testbed.get("TESTBED_ENGINES", "").split())
-    hosts["first"] = testbed.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-
-    def connect_to(name: str) -> Engine:
-        if name not in hosts:
-            pytest.fail(f"{name} is not up: scripts/testbed up --with newer-engines", pytrace=False)
-        monkeypatch.setenv("DOCKER_HOST", hosts[name])
-        return engines.connect()
-
-    return connect_to
-
-
-@pytest.fixture
-def make_yard(testbed: dict[str, str], tmp_path: Path, unique: str) -> Iterator[MakeYard]:
-    made: list[Yard] = []
-
-    def make(engine: Engine) -> Yard:
-        folder = tmp_path / f"yard-{len(made)}"
-        yard = Yard(engine, testbed["TESTBED_BASE_IMAGE"], folder, unique)
-        made.append(yard)
-        return yard
-
-    yield make
-    for yard in made:
-        yard.close()
-
 
 @pytest.fixture(params=ENGINES)
 def yard(request: pytest.FixtureRequest, connect: Connect, make_yard: MakeYard) -> Yard:
     return make_yard(connect(request.param))
-
-
-@pytest.fixture
-def push_plan(testbed: dict[str, str], unique: str) -> PushPlan:
-    access = RegistryAccess(
-        host=testbed["TESTBED_REGISTRY"],
-        username=testbed["TESTBED_REGISTRY_USERNAME"],
-        password=Secret(testbed["TESTBED_REGISTRY_PASSWORD"]),
-        plain_http=False,
-    )
-    return PushPlan(access=access, repository=f"contracts/{unique}", tags=("v7",))
 
 
 @pytest.fixture(autouse=True)

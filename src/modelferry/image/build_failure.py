@@ -13,8 +13,15 @@ _RULE = re.compile(r"-{10,}")
 _PARSE = re.compile(r"dockerfile parse error (?:on )?line (?P<line>\d+): (?P<reason>.*)")
 _VARIABLE = re.compile(r"\$\{[^}]*\}|\$\w+")
 _ERROR = re.compile(r"(?:ERROR|error): (?P<reason>.*)")
+_BASE = re.compile(r" > \[[^]]+\] load metadata for (?P<reference>\S+):")
+_REFUSED = re.compile(
+    r"failed to (?:authorize|fetch \w+ token)|\b40[13] (?:Unauthorized|Forbidden)|unauthorized:"
+    r"|no basic auth credentials"
+)
 _WRAPPING = re.compile(
     r"failed to build: |failed to solve: |rpc error: code = \w+ desc = "
+    r"|failed to solve with frontend [\w.]+: |failed to create LLB definition: "
+    r"|failed to authorize: |\S+: failed to resolve source metadata for \S+: "
     r"|executor failed running \[.*?\]: |process \".*\" did not complete successfully: "
 )
 
@@ -24,6 +31,7 @@ class BuildFailure:
     step: str  # the instruction as BuildKit shows it; empty when no step failed
     line: int | None  # of the Dockerfile
     reason: str
+    refused: str = ""  # the image that a registry did not let us have
 
 
 def explain(lines: Sequence[str], dockerfile: str) -> BuildFailure:
@@ -32,8 +40,14 @@ def explain(lines: Sequence[str], dockerfile: str) -> BuildFailure:
     reason = errors[-1] if errors else (lines[-1] if lines else "no output")
     if parse := _PARSE.search(reason):
         return BuildFailure(step=step, line=int(parse["line"]), reason=parse["reason"])
-    line = _reported_line(lines) or (find_instruction(dockerfile, step) if step else None)
-    return BuildFailure(step=step, line=line, reason=_WRAPPING.sub("", reason))
+    base = next((m["reference"] for m in map(_BASE.fullmatch, lines) if m), "")
+    sought = step or (f"FROM {base}" if base else "")
+    return BuildFailure(
+        step=step,
+        line=_reported_line(lines) or (find_instruction(dockerfile, sought) if sought else None),
+        reason=_WRAPPING.sub("", reason),
+        refused=base if _REFUSED.search(reason) else "",
+    )
 
 
 def find_instruction(dockerfile: str, step: str) -> int | None:

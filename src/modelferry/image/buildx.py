@@ -15,9 +15,11 @@ from pathlib import Path
 from modelferry import process
 from modelferry.artifacts import App
 from modelferry.engine import Engine
-from modelferry.errors import Annotation, BuildError
+from modelferry.errors import Annotation, BuildError, FerryError, IdentityError
 from modelferry.image.build_failure import BuildFailure, explain
-from modelferry.image.spec import BuildSpec
+from modelferry.image.client_config import client_env, user_folder
+from modelferry.image.spec import BuildSpec, RegistryLogin
+from modelferry.values import ImageRef
 
 log = logging.getLogger("modelferry.build")
 
@@ -32,9 +34,14 @@ def build_app(
     """The image gets no tag; the engine keeps it by its ID. `temp` is a folder of this build."""
     buildx = find_buildx()
     metadata = temp / "build.json"
-    with _builder(buildx, spec.builder, run_label, temp / "buildx") as (env, builder):
-        argv = [*buildx, "build", *builder, *build_flags(spec, metadata), str(spec.context)]
-        done = process.run(argv, env={**env, **secret_env(spec)}, on_line=log.info)
+    with (
+        client_env(spec.login, temp / "docker", child_env(os.environ)) as env,
+        _builder(buildx, spec.builder, run_label, temp / "buildx", env) as (builder, chosen),
+    ):
+        argv = [*buildx, "build", "--builder", builder, *build_flags(spec, metadata)]
+        done = process.run(
+            [*argv, str(spec.context)], env={**chosen, **secret_env(spec)}, on_line=log.info
+        )
     if done.status != 0:
         raise _failure(spec, done, workspace)
     return App(image_id=_built_image(engine, json.loads(metadata.read_bytes())))
@@ -82,28 +89,34 @@ def secret_env(spec: BuildSpec) -> dict[str, str]:
     }
 
 
-def child_env(environ: Mapping[str, str], config: Path) -> dict[str, str]:
-    """Ours without our inputs. A configuration of our own keeps whatever builder the user last
-    chose out of it."""
-    kept = {name: value for name, value in environ.items() if not name.startswith("INPUT_")}
-    kept.pop("BUILDX_BUILDER", None)
-    return {**kept, "BUILDX_CONFIG": str(config)}
+def child_env(environ: Mapping[str, str]) -> dict[str, str]:
+    """Ours without our inputs, and without whatever builder the user last chose."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if not name.startswith("INPUT_") and name != "BUILDX_BUILDER"
+    }
 
 
 @contextmanager
 def _builder(
-    buildx: tuple[str, ...], address: str, run_label: str, config: Path
-) -> Iterator[tuple[dict[str, str], list[str]]]:
-    """The environment and flags that choose the builder; `docker` is the engine's own."""
+    buildx: tuple[str, ...], address: str, run_label: str, config: Path, env: dict[str, str]
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """The builder's name, and the environment that knows it. `default` is the engine's own; it
+    takes only changed files from a context when it knows buildx again, by the user's folder."""
+    users = Path(env.get("BUILDX_CONFIG") or user_folder(env) / "buildx")
+    if address == "docker" and os.access(users, os.W_OK):
+        yield "default", env
+        return
     config.mkdir(mode=0o700)
-    env = child_env(os.environ, config)
+    env = {**env, "BUILDX_CONFIG": str(config)}
     try:
         if address == "docker":
-            yield env, []
+            yield "default", env
             return
         name = f"modelferry-{run_label}"
         _connect(buildx, name, address, env)
-        yield env, ["--builder", name]
+        yield name, env
     finally:
         shutil.rmtree(config)
 
@@ -138,34 +151,53 @@ def _built_image(engine: Engine, metadata: Mapping[str, object]) -> str:
     )
 
 
-def _failure(spec: BuildSpec, done: process.Completed, workspace: Path) -> BuildError:
+def _failure(spec: BuildSpec, done: process.Completed, workspace: Path) -> FerryError:
     text = spec.file.read_text(errors="replace") if spec.file.is_file() else ""
     failure = explain(done.last_lines, text)
     shown = _relative(spec.file, workspace)
+    where = f" at {shown}:{failure.line}" if failure.line else f" at {shown}"
+    seen = "\n".join(done.last_lines[-_SHOWN_LINES:])
+    place = Annotation(
+        file=shown,
+        line=failure.line,
+        title="The build failed here",
+        message=f"{failure.step}\n{failure.reason}".strip(),
+    )
+    if failure.refused:
+        return IdentityError(
+            f"The base image {failure.refused} was refused{where}: {failure.reason}",
+            seen=seen,
+            do=_login_advice(spec.login, failure.refused),
+            annotations=(place,),
+        )
+    step = f", `{failure.step}`" if failure.step else ""
     return BuildError(
-        f"The build failed{_where(shown, failure)}: {failure.reason}",
-        seen="\n".join(done.last_lines[-_SHOWN_LINES:]),
+        f"The build failed{where}{step}: {failure.reason}",
+        seen=seen,
         do=_advice(failure),
-        annotations=(
-            Annotation(
-                file=shown,
-                line=failure.line,
-                title="The build failed here",
-                message=f"{failure.step}\n{failure.reason}".strip(),
-            ),
-        ),
+        annotations=(place,),
+    )
+
+
+def _login_advice(login: RegistryLogin | None, refused: str) -> str:
+    host = ImageRef.parse(refused).registry
+    if login and login.host == host:
+        return f"Check `username` and `password`: they were given to {host} and must be let pull."
+    return (
+        f"Log in to {host} before this step (docker/login-action), or, if it is where this image "
+        "goes too, give `registry`, `username` and `password`."
     )
 
 
 def _advice(failure: BuildFailure) -> str:
     if "unsupported frontend capability" in failure.reason:
         return "This Docker's BuildKit is too old for that; use Docker 23 or newer, or `builder`."
+    if "server gave HTTP response to HTTPS client" in failure.reason:
+        return (
+            "BuildKit speaks https to that registry: name it among `insecure-registries` in the "
+            "engine's daemon.json, or as `http = true` in the buildkitd.toml of `builder`."
+        )
     return ""
-
-
-def _where(file: str, failure: BuildFailure) -> str:
-    place = f"{file}:{failure.line}" if failure.line else file
-    return f" at {place}" + (f", `{failure.step}`" if failure.step else "")
 
 
 def _relative(path: Path, workspace: Path) -> str:

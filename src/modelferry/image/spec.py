@@ -9,6 +9,15 @@ from modelferry.values import Secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryLogin:
+    """For base images, build contexts and caches in a private registry."""
+
+    host: str  # login server, host[:port]
+    username: str
+    password: Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BuildSpec:
     """Names and meanings as in docker/build-push-action."""
 
@@ -25,3 +34,4 @@ class BuildSpec:
     cache_to: tuple[str, ...]
     platform: str | None  # os/arch[/variant]; None is the engine's own
     builder: str  # "docker", or a BuildKit address
+    login: RegistryLogin | None = None

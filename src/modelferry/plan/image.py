@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 
-from modelferry.image.spec import BuildSpec
+from modelferry.image.spec import BuildSpec, RegistryLogin
 from modelferry.inputs import ImageInputs
 from modelferry.plan.parsing import Faults, boolean, each, one_line, pairs, path_in, word
 from modelferry.plan.spec import PushPlan, RunContext
@@ -17,6 +17,7 @@ BUILDER_SCHEMES = ("tcp", "unix", "docker-container", "kube-pod")
 
 def plan_build(
     inputs: ImageInputs,
+    access: RegistryAccess | None,
     context: RunContext,
     environ: Mapping[str, str],
     secrets: Collection[Secret],
@@ -44,32 +45,37 @@ def plan_build(
         cache_to=each("cache-to", inputs.cache_to, one_line, faults),
         platform=faults.read("platform", inputs.platform, _platform, "") or None,
         builder=faults.read("builder", inputs.builder, _builder, "docker"),
+        login=_login(access),
     )
 
 
-def plan_push(inputs: ImageInputs, context: RunContext, faults: Faults) -> PushPlan | None:
-    """None where registry or repository is missing; make_plan says so if they are needed."""
+def plan_registry(inputs: ImageInputs, faults: Faults) -> RegistryAccess | None:
     host = faults.read("registry", inputs.registry, _registry, "")
-    repository = faults.read("repository", inputs.repository, _repository(inputs.registry), "")
-    tags = dict.fromkeys(each("tags", inputs.tags, _tag, faults))
     username = faults.read("username", inputs.username, one_line, "")
     if inputs.username and not inputs.password:
         faults.add("username", inputs.username, "is given without password")
     if inputs.password and not inputs.username:
         faults.add("password", None, "is given without username")
     plain_http = faults.read("insecure-registry", inputs.insecure_registry, boolean, False)
-    if not host or not repository:
+    if not host:
         return None
-    return PushPlan(
-        access=RegistryAccess(
-            host=host,
-            username=username or None,
-            password=inputs.password or None,
-            plain_http=plain_http,
-        ),
-        repository=repository,
-        tags=tuple(tags) or default_tags(context),
+    return RegistryAccess(
+        host=host,
+        username=username or None,
+        password=inputs.password or None,
+        plain_http=plain_http,
     )
+
+
+def plan_push(
+    inputs: ImageInputs, access: RegistryAccess | None, context: RunContext, faults: Faults
+) -> PushPlan | None:
+    """None where registry or repository is missing; make_plan says so if they are needed."""
+    repository = faults.read("repository", inputs.repository, _repository(inputs.registry), "")
+    tags = dict.fromkeys(each("tags", inputs.tags, _tag, faults))
+    if access is None or not repository:
+        return None
+    return PushPlan(access=access, repository=repository, tags=tuple(tags) or default_tags(context))
 
 
 def plan_given_image(inputs: ImageInputs, push: PushPlan | None, faults: Faults) -> ImageRef | None:
@@ -91,6 +97,12 @@ def default_tags(context: RunContext) -> tuple[str, ...]:
 def valid_tag(text: str) -> str:
     """`feature/new-model` → `feature-new-model`; empty when nothing is left."""
     return re.sub(r"[^A-Za-z0-9_.-]", "-", text).lstrip(".-")[:128]
+
+
+def _login(access: RegistryAccess | None) -> RegistryLogin | None:
+    if access is None or not access.username or not access.password:
+        return None
+    return RegistryLogin(host=access.host, username=access.username, password=access.password)
 
 
 def _refuse_secrets(

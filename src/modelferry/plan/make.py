@@ -9,7 +9,7 @@ from types import MappingProxyType
 from modelferry.inputs import Inputs, suggest
 from modelferry.plan.app_tests import plan_tests
 from modelferry.plan.cluster import plan_cluster, plan_deploy
-from modelferry.plan.image import plan_build, plan_given_image, plan_push
+from modelferry.plan.image import plan_build, plan_given_image, plan_push, plan_registry
 from modelferry.plan.model import plan_model
 from modelferry.plan.parsing import Faults, boolean
 from modelferry.plan.secret_values import secrets
@@ -26,8 +26,9 @@ def make_plan(
     stages = _stages(inputs.what.stages, faults)
     dry_run = faults.read("dry-run", inputs.what.dry_run, boolean, False)
     model = plan_model(inputs.model, inputs.cloud, faults)
-    build = plan_build(inputs.image, context, environ, secrets(inputs), faults)
-    push = plan_push(inputs.image, context, faults)
+    access = plan_registry(inputs.image, faults)
+    build = plan_build(inputs.image, access, context, environ, secrets(inputs), faults)
+    push = plan_push(inputs.image, access, context, faults)
     image = plan_given_image(inputs.image, push, faults)
     tests = plan_tests(inputs.tests, context.workspace, faults)
     spec = plan_deploy(inputs.cluster, tests, push.name if push else image, faults)

@@ -74,7 +74,52 @@ def test_an_error_without_a_step_still_gives_its_reason() -> None:
         "ERROR: failed to build: failed to solve: nosuch:1: not found",
     ]
     failure = explain(lines, DOCKERFILE)
-    assert (failure.step, failure.line, failure.reason) == ("", None, "nosuch:1: not found")
+    assert (failure.step, failure.line, failure.reason) == ("", 2, "nosuch:1: not found")
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        (
+            (
+                "failed to solve: rpc error: code = Unknown desc = failed to solve with frontend "
+                "dockerfile.v0: failed to create LLB definition: failed to authorize: rpc error: "
+                "code = Unknown desc = failed to fetch oauth token: unauthorized: wrong password"
+            ),
+            "failed to fetch oauth token: unauthorized: wrong password",
+        ),
+        (
+            (
+                "failed to solve: reg.example/a:1: failed to resolve source metadata for "
+                "reg.example/a:1: unexpected status from HEAD request to "
+                "https://reg.example/v2/a/manifests/1: 403 Forbidden"
+            ),
+            (
+                "unexpected status from HEAD request to https://reg.example/v2/a/manifests/1: "
+                "403 Forbidden"
+            ),
+        ),
+    ],
+)
+def test_a_registrys_refusal_names_the_image(told: str, reason: str) -> None:
+    lines = ["------", " > [internal] load metadata for reg.example/a:1:", "------"]
+    dockerfile = "FROM python:3.12\nRUN true\nFROM reg.example/a:1\n"
+    failure = explain([*lines, f"ERROR: failed to build: {told}"], dockerfile)
+    assert (failure.refused, failure.line, failure.reason) == ("reg.example/a:1", 3, reason)
+
+
+def test_an_image_that_does_not_exist_was_not_refused() -> None:
+    lines = [
+        " > [internal] load metadata for docker.io/library/pyhton:3:",
+        (
+            "ERROR: failed to solve: pyhton:3: failed to resolve source metadata for "
+            "docker.io/library/pyhton:3: pull access denied, repository does not exist or may "
+            "require authorization: server message: insufficient_scope: authorization failed"
+        ),
+    ]
+    failure = explain(lines, "FROM pyhton:3")
+    assert (failure.refused, failure.line) == ("", 1)
+    assert failure.reason.startswith("pull access denied, repository does not exist")
 
 
 def test_output_that_says_nothing_is_no_crash() -> None:

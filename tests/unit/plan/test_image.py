@@ -93,6 +93,20 @@ def test_registry_access(plan_of: Callable[..., Plan]) -> None:
     assert (push.access.host, push.access.plain_http) == ("localhost:5000", True)
 
 
+def test_the_registrys_login_is_the_builds_too(plan_of: Callable[..., Plan]) -> None:
+    given = {"username": "ferry", "password": "hunter2", "repository": "", "stages": "build test"}
+    plan = plan_of(given)
+    assert plan.push is None
+    assert plan.build
+    assert plan.build.login
+    login = plan.build.login
+    assert (login.host, login.username) == ("reg.azurecr.io", "ferry")
+    assert login.password.reveal() == "hunter2"
+    without = plan_of().build
+    assert without
+    assert without.login is None
+
+
 @given(st.text(max_size=200))
 def test_a_branch_never_gives_an_invalid_tag(branch: str) -> None:
     assert valid_tag(branch) == "" or is_tag(valid_tag(branch))

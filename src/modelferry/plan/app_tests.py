@@ -16,6 +16,12 @@ ENVIRONMENT_NAME = r"[A-Za-z_][A-Za-z0-9_.-]*"
 def plan_tests(inputs: AppTestInputs, workspace: Path, faults: Faults) -> AppTests:
     if inputs.test_requirements and not inputs.integration_tests:
         faults.add("test-requirements", inputs.test_requirements, "needs integration-tests")
+    elif inputs.test_requirements and inputs.test_target:
+        faults.add(
+            "test-requirements",
+            inputs.test_requirements,
+            "is not for a test-target: install them in that stage of the Dockerfile",
+        )
     return AppTests(
         unit_tests=inputs.unit_tests or None,
         port=faults.read("port", inputs.port, port, 0) or None,

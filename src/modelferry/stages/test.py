@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,8 +25,6 @@ from modelferry.errors import TestsFailed
 
 if TYPE_CHECKING:
     from modelferry.engine import Engine
-
-log = logging.getLogger("modelferry.test")
 
 
 def run_tests(
@@ -82,8 +79,6 @@ def _target_image(tests: AppTests, build_target: Callable[[str], str] | None) ->
             f"the test target {tests.test_target!r} cannot be built: this run builds nothing",
             do="Leave `test-target` empty, or add `build` to `stages`.",
         )
-    if tests.test_requirements is not None:
-        log.warning("test-requirements is not used: the test target brings its own")
     return build_target(tests.test_target)
 
 

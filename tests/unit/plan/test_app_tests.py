@@ -54,6 +54,11 @@ def test_everything(plan_of: Callable[..., Plan]) -> None:
         ({"test-env": "1A=hunter2"}, "test-env line 1", "NAME=VALUE"),
         ({"checks": "GET /\n\nGET /x =>"}, "checks line 3", "must be a status"),
         ({"test-requirements": "r.txt"}, "test-requirements", "needs integration-tests"),
+        (
+            {"test-requirements": "r.txt", "test-target": "tests", "integration-tests": "pytest"},
+            "test-requirements",
+            "is not for a test-target",
+        ),
         ({"test-target": "a b"}, "test-target", "one word"),
     ],
 )

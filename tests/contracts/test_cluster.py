@@ -10,6 +10,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from http.client import RemoteDisconnected
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -170,6 +171,27 @@ def test_a_certificate_of_somebody_else(kubeconfig: str) -> None:
     with pytest.raises(RolloutError, match="does not answer") as raised:
         connect(access(json.dumps(document)))
     assert "CERTIFICATE_VERIFY_FAILED" in raised.value.seen
+
+
+def test_a_server_of_another_name_and_one_that_is_not_verified(kubeconfig: str) -> None:
+    document = content(kubeconfig)
+    place = document["clusters"][0]["cluster"]
+    place["tls-server-name"] = "nobody.example.org"
+    with pytest.raises(RolloutError, match="does not answer"):
+        connect(access(json.dumps(document)))
+    place["tls-server-name"] = "kubernetes.default.svc"
+    assert connect(access(json.dumps(document))).version()
+    del place["certificate-authority-data"], place["tls-server-name"]
+    place["insecure-skip-tls-verify"] = True
+    assert connect(access(json.dumps(document))).version()
+
+
+def test_many_threads_may_connect_at_once(kubeconfig: str) -> None:
+    for _ in range(20):
+        cluster = connect(access(kubeconfig))
+        with ThreadPoolExecutor(16) as pool:
+            listed = list(pool.map(lambda _: cluster.list(NAMESPACES, None), range(32)))
+        assert len(listed) == 32
 
 
 # What we may

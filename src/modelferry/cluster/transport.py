@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 import threading
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +23,7 @@ Query = Sequence[tuple[str, str]]
 
 _CONNECT_S = 10.0
 _READ_S = 40.0  # above the 30 s in which the API server gives up on an admission webhook
+_CONNECTIONS = 10  # kept open; more are made when needed
 _TEMPORARY = (429, 500, 502, 503, 504)
 _PREFERENCES = (("User-Agent", "modelferry"), ("Accept", "application/json"))
 
@@ -60,7 +61,7 @@ class Transport:
 
     def __init__(self, credentials: Credentials) -> None:
         self._client = ApiClient(configuration=credentials.configuration)
-        self._pool: urllib3.PoolManager = self._client.rest_client.pool_manager
+        self._pool = _pool(credentials.configuration)
         _share_tls(self._pool, credentials.configuration)
         self._lock = threading.Lock()
         self.origin = credentials.origin
@@ -200,6 +201,48 @@ def _tls(configuration: Configuration) -> ssl.SSLContext:
     if configuration.cert_file:
         context.load_cert_chain(configuration.cert_file, configuration.key_file)
     return context
+
+
+class _TlsContext(ssl.SSLContext):
+    """Made once and then only used: urllib3 sets ALPN anew at every connection, and OpenSSL frees
+    the old list while another thread may be shaking hands by it."""
+
+    def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
+        if not getattr(self, "_has_alpn", False):
+            super().set_alpn_protocols(alpn_protocols)
+            self._has_alpn = True
+
+
+def _tls(configuration: Any) -> ssl.SSLContext:
+    """The SDK's pool loads the client certificate at every connection; done by several threads at
+    once that has been seen to crash OpenSSL 3.0."""
+    context = _TlsContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_alpn_protocols(["http/1.1"])
+    if configuration.ssl_ca_cert:
+        context.load_verify_locations(configuration.ssl_ca_cert)
+    else:
+        context.load_default_certs()
+    # Clusters' own authorities often lack an extension that Python 3.13 has begun to ask for.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if not configuration.verify_ssl:
+        context.check_hostname = False
+    if configuration.cert_file:
+        context.load_cert_chain(configuration.cert_file, configuration.key_file)
+    return context
+
+
+def _pool(configuration: Any) -> urllib3.PoolManager:
+    options: dict[str, Any] = {
+        "ssl_context": _tls(configuration),
+        "cert_reqs": "CERT_REQUIRED" if configuration.verify_ssl else "CERT_NONE",
+        "maxsize": _CONNECTIONS,
+    }
+    if configuration.tls_server_name:
+        options["server_hostname"] = configuration.tls_server_name
+    proxy = configuration.proxy
+    if not proxy or should_bypass_proxies(configuration.host, configuration.no_proxy or ""):
+        return urllib3.PoolManager(**options)
+    return urllib3.ProxyManager(proxy, proxy_headers=configuration.proxy_headers, **options)
 
 
 def _status(content: bytes) -> dict[str, Any]:

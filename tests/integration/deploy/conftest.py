@@ -41,18 +41,29 @@ def registry(testbed: Mapping[str, str]) -> Registry:
 
 
 @pytest.fixture(scope="session")
-def images(
+def push(
     testbed: Mapping[str, str], registry: Registry, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[PushedImage, PushedImage]]:
-    """The app as version 1 and 2."""
+) -> Iterator[Callable[[str], PushedImage]]:
+    """Builds the app as this version, and pushes it."""
     config = tmp_path_factory.mktemp("docker")
     login = f"{testbed['TESTBED_REGISTRY_USERNAME']}:{testbed['TESTBED_REGISTRY_PASSWORD']}"
     auths = {registry.host: {"auth": base64.b64encode(login.encode()).decode()}}
     (config / "config.json").write_text(json.dumps({"auths": auths}))
     name = ImageRef(registry=registry.host, repository=f"t-deploy-{uuid4().hex[:8]}")
-    made = [_push(name, version, testbed, registry, config) for version in ("1", "2")]
-    yield made[0], made[1]
-    _docker(config, "rmi", *(str(name.tagged(image.tags[0])) for image in made))
+    made: list[str] = []
+
+    def build(version: str) -> PushedImage:
+        made.append(str(name.tagged(f"v{version}")))
+        return _push(name, version, testbed, registry, config)
+
+    yield build
+    _docker(config, "rmi", *made)
+
+
+@pytest.fixture(scope="session")
+def images(push: Callable[[str], PushedImage]) -> tuple[PushedImage, PushedImage]:
+    """The app as version 1 and 2."""
+    return push("1"), push("2")
 
 
 def _push(

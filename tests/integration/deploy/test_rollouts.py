@@ -169,10 +169,14 @@ def test_a_pod_that_crashes_once_at_its_start_is_no_failure(deploy: Deploy, imag
 
 
 def test_another_manifest_of_the_same_content(
-    deploy: Deploy, images: Images, registry: Registry, cluster: Cluster, namespace: str
+    deploy: Deploy,
+    push: Callable[[str], PushedImage],
+    registry: Registry,
+    cluster: Cluster,
+    namespace: str,
 ) -> None:
     """A runtime may name the image by the manifest that it pulled first."""
-    image = images[0]
+    image = push("of-its-own")
     deploy(POD.replace("REPOSITORY", image.ref.repository), image)
     stored = registry.get_manifest(image.ref.repository, image.tags[0])
     assert stored

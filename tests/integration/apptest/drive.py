@@ -13,7 +13,7 @@ from modelferry.apptest.spec import AppTests
 from modelferry.apptest.where import find_place
 from modelferry.artifacts import Image
 from modelferry.checks import parse_checks
-from modelferry.errors import FerryError
+from modelferry.errors import Cancelled, FerryError
 from modelferry.runner import Runner, logging_to
 from modelferry.stages.test import run_tests
 from modelferry.values import Digest
@@ -53,6 +53,8 @@ def main(told: dict) -> None:
         end = "passed"
     except FerryError as error:
         end = f"{type(error).__name__}: {error.what}"
+    except Cancelled as cancelled:
+        end = f"Cancelled: {cancelled}"
     report = {"end": end, "own_image": place.own_image, "attach": place.attach}
     report["route"] = default_route()
     print(json.dumps(report), flush=True)

@@ -173,6 +173,7 @@ def test_a_certificate_of_somebody_else(kubeconfig: str) -> None:
     assert "CERTIFICATE_VERIFY_FAILED" in raised.value.seen
 
 
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
 def test_a_server_of_another_name_and_one_that_is_not_verified(kubeconfig: str) -> None:
     document = content(kubeconfig)
     place = document["clusters"][0]["cluster"]
@@ -190,7 +191,7 @@ def test_many_threads_may_connect_at_once(kubeconfig: str) -> None:
     for _ in range(20):
         cluster = connect(access(kubeconfig))
         with ThreadPoolExecutor(16) as pool:
-            listed = list(pool.map(lambda _: cluster.list(NAMESPACES, None), range(32)))
+            listed = list(pool.map(cluster.list, [NAMESPACES] * 32, [None] * 32))
         assert len(listed) == 32
 
 

@@ -14,7 +14,6 @@ from urllib.parse import urlencode
 import urllib3
 from kubernetes.client import ApiClient, Configuration
 from urllib3.exceptions import HTTPError, LocationParseError, MaxRetryError
-from urllib3.util.ssl_ import create_urllib3_context
 
 from modelferry.cluster.kubeconfig import Credentials
 from modelferry.errors import FerryError, IdentityError, RolloutError
@@ -23,7 +22,6 @@ Query = Sequence[tuple[str, str]]
 
 _CONNECT_S = 10.0
 _READ_S = 40.0  # above the 30 s in which the API server gives up on an admission webhook
-_CONNECTIONS = 10  # kept open; more are made when needed
 _TEMPORARY = (429, 500, 502, 503, 504)
 _PREFERENCES = (("User-Agent", "modelferry"), ("Accept", "application/json"))
 
@@ -188,24 +186,8 @@ def _share_tls(pool: urllib3.PoolManager, configuration: Configuration) -> None:
     pool.connection_pool_kw["ssl_context"] = _tls(configuration)
 
 
-def _tls(configuration: Configuration) -> ssl.SSLContext:
-    context = create_urllib3_context(
-        cert_reqs=ssl.CERT_REQUIRED if configuration.verify_ssl else ssl.CERT_NONE
-    )
-    # Python 3.13 began to insist on extensions that many a cluster's own CA lacks.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if configuration.ssl_ca_cert:
-        context.load_verify_locations(cafile=configuration.ssl_ca_cert)
-    else:
-        context.load_default_certs()
-    if configuration.cert_file:
-        context.load_cert_chain(configuration.cert_file, configuration.key_file)
-    return context
-
-
 class _TlsContext(ssl.SSLContext):
-    """Made once and then only used: urllib3 sets ALPN anew at every connection, and OpenSSL frees
-    the old list while another thread may be shaking hands by it."""
+    """urllib3 sets ALPN anew at each connection, too: once is enough, for the same reason."""
 
     def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
         if not getattr(self, "_has_alpn", False):
@@ -213,36 +195,20 @@ class _TlsContext(ssl.SSLContext):
             self._has_alpn = True
 
 
-def _tls(configuration: Any) -> ssl.SSLContext:
-    """The SDK's pool loads the client certificate at every connection; done by several threads at
-    once that has been seen to crash OpenSSL 3.0."""
+def _tls(configuration: Configuration) -> ssl.SSLContext:
     context = _TlsContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(["http/1.1"])
-    if configuration.ssl_ca_cert:
-        context.load_verify_locations(configuration.ssl_ca_cert)
-    else:
-        context.load_default_certs()
-    # Clusters' own authorities often lack an extension that Python 3.13 has begun to ask for.
+    # Python 3.13 began to insist on extensions that many a cluster's own CA lacks.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if not configuration.verify_ssl:
         context.check_hostname = False
+    if configuration.ssl_ca_cert:
+        context.load_verify_locations(cafile=configuration.ssl_ca_cert)
+    else:
+        context.load_default_certs()
     if configuration.cert_file:
         context.load_cert_chain(configuration.cert_file, configuration.key_file)
     return context
-
-
-def _pool(configuration: Any) -> urllib3.PoolManager:
-    options: dict[str, Any] = {
-        "ssl_context": _tls(configuration),
-        "cert_reqs": "CERT_REQUIRED" if configuration.verify_ssl else "CERT_NONE",
-        "maxsize": _CONNECTIONS,
-    }
-    if configuration.tls_server_name:
-        options["server_hostname"] = configuration.tls_server_name
-    proxy = configuration.proxy
-    if not proxy or should_bypass_proxies(configuration.host, configuration.no_proxy or ""):
-        return urllib3.PoolManager(**options)
-    return urllib3.ProxyManager(proxy, proxy_headers=configuration.proxy_headers, **options)
 
 
 def _status(content: bytes) -> dict[str, Any]:

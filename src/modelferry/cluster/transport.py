@@ -59,7 +59,7 @@ class Transport:
 
     def __init__(self, credentials: Credentials) -> None:
         self._client = ApiClient(configuration=credentials.configuration)
-        self._pool = _pool(credentials.configuration)
+        self._pool: urllib3.PoolManager = self._client.rest_client.pool_manager
         _share_tls(self._pool, credentials.configuration)
         self._lock = threading.Lock()
         self.origin = credentials.origin

@@ -10,14 +10,14 @@ import logging
 import shutil
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from modelferry.apptest.spec import AppTests
-from modelferry.artifacts import Image, Model, PushedImage, TestedImage, Verdict
-from modelferry.engine import Engine
+from modelferry.artifacts import FetchedFile, Image, Model, PushedImage, TestedImage, Verdict
 from modelferry.errors import Cancelled, FerryError, RunCancelled
+from modelferry.image.run_images import RunImages, run_images
 from modelferry.image.spec import BuildSpec
 from modelferry.plan import DeployPlan, Plan, PushPlan, RunContext, describe
 from modelferry.preflight import Ready, preflight, resolve
@@ -95,13 +95,17 @@ def run(plan: Plan, recorder: Recorder) -> None:
     try:
         model = _fetch(plan, ready, recorder)
         pushed = None
-        if plan.build and ready.engine:
-            image = _build(plan, plan.build, model, ready.engine, recorder)
-            tested = _test(plan, plan.build, image, ready.engine, recorder)
-            if plan.push and ready.registry:
-                pushed = _push(plan.push, tested, ready.registry, recorder)
-        if plan.deploy and ready.target:
-            _deploy(plan, plan.deploy, pushed, ready.target, recorder)
+        with ExitStack() as stack:
+            if plan.build and ready.engine:
+                images = stack.enter_context(
+                    run_images(ready.engine, plan.build.kept_as, plan.context.run_label)
+                )
+                image = _build(plan, plan.build, model, images, recorder)
+                tested = _test(plan, plan.build, model, image, images, recorder)
+                if plan.push and ready.registry:
+                    pushed = _push(plan.push, tested, ready.registry, recorder)
+            if plan.deploy and ready.target:
+                _deploy(plan, plan.deploy, pushed, ready.target, recorder)
     finally:
         shutil.rmtree(plan.context.temp, ignore_errors=True)
 
@@ -135,21 +139,20 @@ def _fetch(plan: Plan, ready: Ready, recorder: Recorder) -> Model | None:
 
 
 def _build(
-    plan: Plan, spec: BuildSpec, model: Model | None, engine: Engine, recorder: Recorder
+    plan: Plan, spec: BuildSpec, model: Model | None, images: RunImages, recorder: Recorder
 ) -> Image:
     context = plan.context
     with recorder.stage("build") as note:
         image = build_image(
             spec,
             model,
-            engine=engine,
-            run_label=context.run_label,
+            images=images,
             labels=(),
             annotations=_annotations(context),
             push_name=plan.push.name if plan.push else None,
             temp=context.temp,
             workspace=context.workspace,
-            model_in_context=plan.model is not None and plan.model.in_context,
+            in_context=_in_context(plan, model),
         )
         note.figure = f"{len(image.layers)} layers, {format_bytes(image.size_bytes)}"
     recorder.note(image=image)
@@ -157,7 +160,12 @@ def _build(
 
 
 def _test(
-    plan: Plan, spec: BuildSpec, image: Image, engine: Engine, recorder: Recorder
+    plan: Plan,
+    spec: BuildSpec,
+    model: Model | None,
+    image: Image,
+    images: RunImages,
+    recorder: Recorder,
 ) -> TestedImage:
     context = plan.context
     with recorder.stage("test") as note:
@@ -167,21 +175,25 @@ def _test(
         tested = run_tests(
             plan.tests,
             image,
-            engine=engine,
+            engine=images.engine,
             workspace=context.workspace,
             temp=context.temp,
             run_label=context.run_label,
             build_context=spec.context,
             build_target=lambda target: build_target(
                 replace(spec, target=target),
-                engine=engine,
-                run_label=context.run_label,
+                images=images,
                 temp=context.temp,
                 workspace=context.workspace,
+                in_context=_in_context(plan, model),
             ),
         )
         note.figure = _asked(plan.tests)
     return tested
+
+
+def _in_context(plan: Plan, model: Model | None) -> tuple[FetchedFile, ...]:
+    return model.files if model and plan.model and plan.model.in_context else ()
 
 
 def _push(

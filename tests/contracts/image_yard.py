@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from modelferry.artifacts import FetchedFile, Image, Model, ModelFile, ResolvedModel
 from modelferry.engine import Engine
+from modelferry.image.run_images import RunImages
 from modelferry.image.spec import BuildSpec
 from modelferry.stages.build import build_image
 from modelferry.values import ImageRef
@@ -40,6 +41,7 @@ class Yard:
         self.engine, self.base, self.folder, self.name = engine, base, folder, name
         self.context = folder / "context"
         self.context.mkdir(parents=True)
+        self.images = RunImages(engine=engine, key=name, run_label=name)
         self.write("Dockerfile", DOCKERFILE)
         self.write("app.txt", f"{name} {os.urandom(8).hex()}")
 
@@ -77,7 +79,8 @@ class Yard:
         model: Model | None = None,
         *,
         push_name: ImageRef | None = None,
-        model_in_context: bool = False,
+        in_context: bool = False,
+        images: RunImages | None = None,
         **chosen: object,
     ) -> Image:
         temp = self.folder / f"temp-{os.urandom(4).hex()}"
@@ -85,14 +88,13 @@ class Yard:
         return build_image(
             replace(self.spec(), **chosen),
             model,
-            engine=self.engine,
-            run_label=self.name,
+            images=images or self.images,
             labels=(("org.example.kind", "test"),),
             annotations=(("org.example.run", self.name),),
             push_name=push_name,
             temp=temp,
             workspace=self.context,
-            model_in_context=model_in_context,
+            in_context=model.files if model and in_context else (),
         )
 
     def spec(self) -> BuildSpec:
@@ -110,6 +112,8 @@ class Yard:
             cache_to=(),
             platform=None,
             builder="docker",
+            login=None,
+            kept_as=self.name,
         )
 
     def run(self, image: str, *command: str) -> str:
@@ -117,6 +121,7 @@ class Yard:
 
     def close(self) -> None:
         """Remove the images; what the product itself has to remove must be gone."""
+        self.images.release()
         client = self.engine.client
         for image in client.images.list(filters={"label": f"{MADE_BY}={self.name}"}):
             client.images.remove(image.id, force=True)

@@ -20,6 +20,7 @@ from modelferry.image.load import load_image
 from modelferry.image.workers import Stop
 from modelferry.plan.spec import PushPlan
 from modelferry.registry.client import Registry
+from modelferry.stages.build import build_target
 from modelferry.stages.push import push_image
 from modelferry.values import ImageRef
 from tests.contracts.conftest import Connect, MakeYard
@@ -168,9 +169,24 @@ def test_a_model_in_the_context(yard: Yard) -> None:
     model = yard.model("/model/model.bin")
     step = "RUN sha256sum /early/model.bin | cut -c1-64 > /srv/seen"
     yard.write("Dockerfile", f"{SMALL}COPY model.bin /early/\n{step}\n")
-    image = yard.build(model, model_in_context=True)
+    image = yard.build(model, in_context=True)
     assert yard.run(image.engine_id, "cat", "/srv/seen") == model.files[0].sha256
     assert sha256_in(yard.engine, image.engine_id, model) == sha256_of(model)
+    assert not (yard.context / "model.bin").exists()
+
+
+def test_a_model_in_the_context_of_the_test_target(yard: Yard, tmp_path: Path) -> None:
+    model = yard.model("/model/model.bin")
+    yard.write("Dockerfile", f"{SMALL}\nFROM full AS tests\nCOPY model.bin /early/\n")
+    target = build_target(
+        replace(yard.spec(), target="tests"),
+        images=yard.images,
+        temp=tmp_path,
+        workspace=yard.context,
+        in_context=model.files,
+    )
+    seen = run_in(yard.engine, target, "sha256sum", "/early/model.bin")
+    assert seen.split()[0] == model.files[0].sha256
     assert not (yard.context / "model.bin").exists()
 
 
@@ -188,14 +204,12 @@ def test_an_engine_that_lacks_the_apps_layers_gets_them_too(
     plain layers; the containerd store gets compressed ones, as its own builder makes them."""
     compressed = yard.engine.facts.store == "containerd"
     spec = replace(yard.spec(), builder="docker" if compressed else testbed["TESTBED_BUILDKIT"])
-    app = build_app(
-        spec, engine=yard.engine, run_label=yard.name, temp=tmp_path, workspace=yard.context
-    )
+    app = build_app(spec, yard.images, "app", temp=tmp_path, workspace=yard.context)
     saved = save_app(yard.engine, app.image_id, tmp_path, compress=True, stop=Stop())
     yard.engine.client.images.remove(app.image_id, force=True)
     if compressed:
         yard.engine.client.api.prune_builds()  # an engine of the tests alone
-    loaded = load_image(yard.engine, compose(saved.image, (), labels=(("a", "b"),)), saved.stored)
+    loaded = load_image(yard.images, compose(saved.image, (), labels=(("a", "b"),)), saved.stored)
     assert yard.run(loaded).startswith(yard.name)
     assert "sending all" in caplog.text
     caplog.clear()

@@ -34,6 +34,7 @@ from modelferry.errors import BuildError, RegistryError
 from modelferry.image import load
 from modelferry.image.compose import LAYER_TYPE, AppImage, compose, sha256
 from modelferry.image.file_range import FileRange
+from modelferry.image.run_images import RunImages
 from modelferry.image.spec import BuildSpec
 from modelferry.plan.spec import PushPlan
 from modelferry.registry.access import RegistryAccess
@@ -157,34 +158,35 @@ def build(
         cache_to=(),
         platform=None,
         builder="docker",
+        login=None,
+        kept_as=unique,
     )
-    made: list[Image] = []
+    runs: list[RunImages] = []
 
     def run(model: Model | None = None, **given: object) -> Image:
+        images = RunImages(engine=engine, key=unique, run_label=f"{unique}-{len(runs)}")
+        runs.append(images)
         temp = tmp_path / f"temp-{len(list(tmp_path.iterdir()))}"
         temp.mkdir()
         own = {
             name: given.pop(name)
-            for name in ("annotations", "push_name", "model_in_context")
+            for name in ("annotations", "push_name", "in_context")
             if name in given
         }
         settings = {"annotations": (), "push_name": push_plan.name, **own}
-        image = build_image(
+        return build_image(
             replace(spec, **given),
             model,
-            engine=engine,
-            run_label=unique,
+            images=images,
             labels=(),
             temp=temp,
             workspace=context,
             **settings,
         )
-        made.append(image)
-        return image
 
     yield run
-    for image_id in {image.engine_id for image in made}:
-        engine.client.images.remove(image_id, force=True)
+    for images in runs:
+        images.release()
 
 
 @pytest.fixture
@@ -341,12 +343,9 @@ def test_without_a_push_nothing_is_compressed(build: Build, model: Model, tmp_pa
 
 
 @every_engine
-def test_no_tag_and_no_container_is_left(
-    build: Build, engine: Engine, model: Model, unique: str
-) -> None:
-    image = build(model)
-    assert engine.client.images.get(image.engine_id).tags == []
-    labelled = {"label": f"modelferry.run={unique}"}
+def test_no_container_is_left(build: Build, engine: Engine, model: Model, unique: str) -> None:
+    build(model)
+    labelled = {"label": f"modelferry.run={unique}-0"}
     assert engine.client.containers.list(all=True, filters=labelled) == []
 
 
@@ -434,14 +433,14 @@ def test_a_model_in_the_context_is_there_while_building(
     write_dockerfile(
         context, f"FROM {small_base}", "COPY large.onnx /seen/", "RUN sha256sum /seen/* > /sum"
     )
-    image = build(model, model_in_context=True)
+    image = build(model, in_context=model.files)
     assert run(engine, image.engine_id, "cat /sum").split()[0] == model.files[0].sha256
     kept = run(engine, image.engine_id, "sha256sum /model/large.onnx")
     assert kept.split()[0] == model.files[0].sha256
     assert {path.name for path in context.iterdir()} == {"Dockerfile", "app.py"}
     write_dockerfile(context, f"FROM {small_base}", "RUN exit 1")
     with pytest.raises(BuildError):
-        build(model, model_in_context=True)
+        build(model, in_context=model.files)
     assert {path.name for path in context.iterdir()} == {"Dockerfile", "app.py"}
 
 
@@ -505,12 +504,13 @@ def test_the_engine_takes_a_full_archive_when_it_lacks_the_app(
     system, architecture = engine.facts.platform.split("/")[:2]
     config = json.dumps({"architecture": architecture, "os": system, "config": {}}).encode()
     composed = compose(AppImage(config=config, layers=(layer,)), ())
-    loaded = load.load_image(engine, composed, {layer.diff_id: content})
+    images = RunImages(engine=engine, key=unique, run_label=unique)
+    loaded = load.load_image(images, composed, {layer.diff_id: content})
     try:
         assert loaded in (composed.config.digest, composed.manifest.digest)
         assert engine.client.images.get(loaded).id == loaded
     finally:
-        engine.client.images.remove(loaded, force=True)
+        images.release()
 
 
 @every_engine
@@ -526,7 +526,7 @@ def test_an_image_that_cannot_be_loaded_is_an_error(engine: Engine, unique: str)
     config = b'{"architecture":"amd64","os":"linux","config":{}}'
     composed = compose(AppImage(config=config, layers=(layer,)), ())
     with pytest.raises(BuildError, match="did not load the image"):
-        load.load_image(engine, composed, {})
+        load.load_image(RunImages(engine=engine, key=unique, run_label=unique), composed, {})
     for image_id in (composed.config.digest, composed.manifest.digest):
         assert engine.request("GET", f"/images/{image_id}/json").status_code == 404
 

@@ -101,7 +101,7 @@ def test_refuses(workspace: Path, given: dict[str, str], name: str, shown: str |
     [
         {"integration_tests": "npm test"},
         {"integration_tests": "pytest"},
-        {"integration_tests": "/in/the/image", "test_target": "test"},
+        {"integration_tests": "/in/image", "test_target": "test", "test_requirements": ""},
         {"kubeconfig": "apiVersion: v1\nkind: Config"},
         {"kubeconfig": '{"apiVersion": "v1"}'},
         {"kubeconfig": "none:config"},

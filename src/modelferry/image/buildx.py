@@ -18,6 +18,7 @@ from modelferry.engine import Engine
 from modelferry.errors import Annotation, BuildError, FerryError, IdentityError
 from modelferry.image.build_failure import BuildFailure, explain
 from modelferry.image.client_config import client_env, user_folder
+from modelferry.image.run_images import Part, RunImages
 from modelferry.image.spec import BuildSpec, RegistryLogin
 from modelferry.values import ImageRef
 
@@ -29,22 +30,23 @@ _SECRET_ENV = "MODELFERRY_BUILD_SECRET_{}"  # noqa: S105 - a name, not a secret
 
 
 def build_app(
-    spec: BuildSpec, *, engine: Engine, run_label: str, temp: Path, workspace: Path
+    spec: BuildSpec, images: RunImages, part: Part, *, temp: Path, workspace: Path
 ) -> App:
-    """The image gets no tag; the engine keeps it by its ID. `temp` is a folder of this build."""
+    """The run holds the image as its `part`. `temp` is a folder of this build."""
     buildx = find_buildx()
     metadata = temp / "build.json"
     with (
         client_env(spec.login, temp / "docker", child_env(os.environ)) as env,
-        _builder(buildx, spec.builder, run_label, temp / "buildx", env) as (builder, chosen),
+        _builder(buildx, spec.builder, images.run_label, temp / "buildx", env) as (builder, chosen),
     ):
         argv = [*buildx, "build", "--builder", builder, *build_flags(spec, metadata)]
+        argv += ["--tag", images.name(part)]
         done = process.run(
             [*argv, str(spec.context)], env={**chosen, **secret_env(spec)}, on_line=log.info
         )
     if done.status != 0:
         raise _failure(spec, done, workspace)
-    return App(image_id=_built_image(engine, json.loads(metadata.read_bytes())))
+    return App(image_id=_built_image(images.engine, json.loads(metadata.read_bytes())))
 
 
 def find_buildx() -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from modelferry.errors import BuildError
 from modelferry.image import tar
 from modelferry.image.compose import Composition, canonical_json, descriptor_json
 from modelferry.image.file_range import FileRange
+from modelferry.image.run_images import RunImages
 from modelferry.progress import Meter, metered
 from modelferry.values import Digest
 
@@ -24,6 +25,8 @@ log = logging.getLogger("modelferry.image")
 
 _STEP = 1 << 20
 _LOAD_S = 1800.0  # between two signs of life; the engine unpacks before it answers
+
+_NAME_ANNOTATION = "io.containerd.image.name"  # containerd, core/images/annotations.go
 
 Read = Callable[[int, int], bytes]
 
@@ -35,24 +38,25 @@ class Entry:
     read: Read
 
 
-def load_image(engine: Engine, image: Composition, stored: Mapping[Digest, FileRange]) -> str:
-    """The engine's ID of the image, which is a digest of what will be pushed.
+def load_image(images: RunImages, image: Composition, stored: Mapping[Digest, FileRange]) -> str:
+    """The engine's ID of the image, which is a digest of what will be pushed; the run holds it.
 
     `stored` holds the app's layers by diff id as the engine's store takes them; they are sent
     only when the engine does not take the archive without them.
     """
+    engine, name = images.engine, images.name("image")
     classic = engine.facts.store == "classic"
     expected = image.config.digest if classic else image.manifest.digest
-    if _has(engine, expected):
+    if _has(engine, expected) and images.hold(expected, "image"):
         return expected
     lacking = tuple(layer for layer in image.layers if layer.origin == "model")
-    refusal = _send(engine, entries(image, lacking, stored, classic=classic))
+    refusal = _send(engine, entries(image, lacking, stored, name=name, classic=classic))
     if not refusal and _has(engine, expected):
         return expected
     log.info("The engine did not take the layers it lacks alone (%s); sending all", refusal)
-    refusal = _send(engine, entries(image, image.layers, stored, classic=classic))
+    refusal = _send(engine, entries(image, image.layers, stored, name=name, classic=classic))
     if refusal or not _has(engine, expected):
-        engine.request("DELETE", f"/images/{expected}")  # what was kept of it cannot run
+        images.drop("image")  # what was kept of it cannot run
         raise BuildError(
             f"Docker {engine.facts.version} did not load the image {expected}",
             seen=refusal,
@@ -66,12 +70,14 @@ def entries(
     sent: tuple[Layer, ...],
     stored: Mapping[Digest, FileRange],
     *,
+    name: str,
     classic: bool,
 ) -> tuple[Entry, ...]:
     """What the archive holds. The classic store knows a layer by its diff id, containerd's by
-    the blob's digest."""
+    the blob's digest. `name` comes with the image: an untagged one nobody would clean up, were
+    this run to end before it has the answer."""
 
-    def name(layer: Layer) -> str:
+    def path(layer: Layer) -> str:
         return _blob_name(layer.diff_id if classic else layer.descriptor.digest)
 
     def content(layer: Layer) -> Entry:
@@ -79,14 +85,15 @@ def entries(
             size, read = layer.descriptor.size_bytes, layer.read
         else:
             size, read = stored[layer.diff_id].size_bytes, stored[layer.diff_id].read
-        return Entry(name=name(layer), size_bytes=size, read=read)
+        return Entry(name=path(layer), size_bytes=size, read=read)
 
     listed = {
         "Config": _blob_name(image.config.digest),
-        "RepoTags": None,
-        "Layers": [name(layer) for layer in image.layers],
+        "RepoTags": [name],
+        "Layers": [path(layer) for layer in image.layers],
     }
-    index = {"schemaVersion": 2, "manifests": [descriptor_json(image.manifest)]}
+    named = descriptor_json(image.manifest) | {"annotations": {_NAME_ANNOTATION: name}}
+    index = {"schemaVersion": 2, "manifests": [named]}
     unique = {layer.diff_id: layer for layer in sent}
     return (
         _computed("oci-layout", canonical_json({"imageLayoutVersion": "1.0.0"})),

@@ -34,4 +34,5 @@ class BuildSpec:
     cache_to: tuple[str, ...]
     platform: str | None  # os/arch[/variant]; None is the engine's own
     builder: str  # "docker", or a BuildKit address
-    login: RegistryLogin | None = None
+    login: RegistryLogin | None
+    kept_as: str  # builds of one key follow one another: the engine keeps the newest one's image

@@ -31,9 +31,10 @@ def plan_build(
     build_secrets = pairs(
         "build-secrets", inputs.build_secrets.reveal(), faults, form="id=value", shown=False
     )
+    file = faults.read("file", inputs.file, path_in(context.workspace), folder / "Dockerfile")
     return BuildSpec(
         context=folder,
-        file=faults.read("file", inputs.file, path_in(context.workspace), folder / "Dockerfile"),
+        file=file,
         target=faults.read("target", inputs.target, word, "") or None,
         build_args=build_args,
         build_secrets=tuple((name, Secret(value)) for name, value in build_secrets),
@@ -46,6 +47,9 @@ def plan_build(
         platform=faults.read("platform", inputs.platform, _platform, "") or None,
         builder=faults.read("builder", inputs.builder, _builder, "docker"),
         login=_login(access),
+        kept_as=f"{inputs.registry}/{inputs.repository}"
+        if inputs.repository
+        else f"{file}#{context.repository or folder.name}",
     )
 
 

@@ -7,12 +7,10 @@ their own. The image's bytes are fixed here: what is tested is what will be push
 from __future__ import annotations
 
 import logging
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
-from modelferry.artifacts import Image, Model
-from modelferry.engine import Engine
+from modelferry.artifacts import FetchedFile, Image, Model
 from modelferry.image.app_layers import save_app
 from modelferry.image.buildx import build_app
 from modelferry.image.compose import MANIFEST_TYPE, Composition, compose, model_labels
@@ -20,6 +18,7 @@ from modelferry.image.context import files_in_context
 from modelferry.image.load import load_image
 from modelferry.image.model_layers import make_model_layers
 from modelferry.image.parents import place_files
+from modelferry.image.run_images import RunImages
 from modelferry.image.spec import BuildSpec
 from modelferry.image.workers import Stop, workers
 from modelferry.values import ImageRef, format_bytes
@@ -33,27 +32,27 @@ def build_image(
     spec: BuildSpec,
     model: Model | None,
     *,
-    engine: Engine,
-    run_label: str,
+    images: RunImages,
     labels: Pairs,
     annotations: Pairs,
     push_name: ImageRef | None,
     temp: Path,
     workspace: Path,
-    model_in_context: bool = False,
+    in_context: tuple[FetchedFile, ...] = (),
 ) -> Image:
     """`temp` is private to this run; the image's layers are read from it until the push is over.
 
     Without `push_name` nothing will travel, so the app's layers are not compressed.
     """
-    files = model.files if model else ()
+    engine = images.engine
     folder = temp / "image"
     folder.mkdir(mode=0o700)
-    with files_in_context(files, spec.context) if model_in_context else nullcontext():
-        app = build_app(spec, engine=engine, run_label=run_label, temp=folder, workspace=workspace)
-    place = partial(place_files, engine, app.image_id, run_label=run_label)
+    with files_in_context(in_context, spec.context):
+        app = build_app(spec, images, "app", temp=folder, workspace=workspace)
+    place = partial(place_files, engine, app.image_id, run_label=images.run_label)
     stop = Stop()
     with workers(1, "model-layers", stop) as pool:
+        files = model.files if model else ()
         model_layers = pool.submit(make_model_layers, files, place, stop)
         saved = save_app(engine, app.image_id, folder, compress=push_name is not None, stop=stop)
         composed = compose(
@@ -62,7 +61,7 @@ def build_image(
             labels=(*labels, *(model_labels(model) if model else ())),
             annotations=annotations,
         )
-    image = _image(composed, load_image(engine, composed, saved.stored))
+    image = _image(composed, load_image(images, composed, saved.stored))
     log.info(
         "image %s: %d layers, %s",
         image.engine_id,
@@ -73,13 +72,18 @@ def build_image(
 
 
 def build_target(
-    spec: BuildSpec, *, engine: Engine, run_label: str, temp: Path, workspace: Path
+    spec: BuildSpec,
+    *,
+    images: RunImages,
+    temp: Path,
+    workspace: Path,
+    in_context: tuple[FetchedFile, ...] = (),
 ) -> str:
     """The image ID of another stage of the same Dockerfile (`test-target`), for the tests only."""
     folder = temp / f"target-{spec.target}"
     folder.mkdir(mode=0o700)
-    app = build_app(spec, engine=engine, run_label=run_label, temp=folder, workspace=workspace)
-    return app.image_id
+    with files_in_context(in_context, spec.context):
+        return build_app(spec, images, "target", temp=folder, workspace=workspace).image_id
 
 
 def _image(composed: Composition, engine_id: str) -> Image:

@@ -19,6 +19,8 @@ PLAIN = BuildSpec(
     cache_to=(),
     platform=None,
     builder="docker",
+    login=None,
+    kept_as="reg.example/app",
 )
 ALWAYS = [
     "--progress",

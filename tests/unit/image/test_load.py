@@ -21,6 +21,7 @@ from modelferry.image.load import Entry, archive, entries, read_refusal
 from modelferry.progress import log_meter
 from modelferry.values import Digest
 
+NAME = "modelferry.invalid/app:running"
 PLAIN, PACKED, MODEL = b"plain app layer", b"packed", b"model layer" * 100
 
 
@@ -60,9 +61,9 @@ def blob(digest: str) -> str:
 def test_the_archive_for_the_classic_store(
     image: Composition, stored: dict[Digest, FileRange]
 ) -> None:
-    found = read_back(entries(image, image.layers[2:], stored, classic=True))
+    found = read_back(entries(image, image.layers[2:], stored, name=NAME, classic=True))
     (listed,) = json.loads(found["manifest.json"])
-    assert listed["RepoTags"] is None  # nothing to clean up afterwards
+    assert listed["RepoTags"] == [NAME]
     assert found[listed["Config"]] == image.config_bytes
     assert listed["Layers"] == [blob(sha256(data)) for data in (PLAIN, PLAIN, MODEL)]
     assert found[listed["Layers"][2]] == MODEL
@@ -72,7 +73,7 @@ def test_the_archive_for_the_classic_store(
 def test_the_full_archive_carries_what_the_classic_store_unpacks(
     image: Composition, stored: dict[Digest, FileRange]
 ) -> None:
-    found = read_back(entries(image, image.layers, stored, classic=True))
+    found = read_back(entries(image, image.layers, stored, name=NAME, classic=True))
     assert found[blob(sha256(PLAIN))] == PLAIN
     assert found[blob(sha256(MODEL))] == MODEL
 
@@ -80,10 +81,11 @@ def test_the_full_archive_carries_what_the_classic_store_unpacks(
 def test_the_archive_for_the_containerd_store(
     image: Composition, stored: dict[Digest, FileRange]
 ) -> None:
-    found = read_back(entries(image, image.layers[2:], stored, classic=False))
+    found = read_back(entries(image, image.layers[2:], stored, name=NAME, classic=False))
     assert json.loads(found["oci-layout"]) == {"imageLayoutVersion": "1.0.0"}
     (top,) = json.loads(found["index.json"])["manifests"]
     assert top["digest"] == image.manifest.digest
+    assert top["annotations"] == {"io.containerd.image.name": NAME}
     assert found[blob(top["digest"])] == image.manifest_bytes
     assert found[blob(image.config.digest)] == image.config_bytes
     assert found[blob(sha256(MODEL))] == MODEL

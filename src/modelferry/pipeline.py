@@ -63,10 +63,14 @@ class Recorder:
         try:
             with self._output.group(name):
                 yield note
-        except (FerryError, Cancelled) as error:
-            told = error if isinstance(error, FerryError) else RunCancelled(str(error))
-            note.mark, note.figure = "failed", " ".join(told.what.split())
-            self.fail(name, told)
+        except FerryError as error:
+            self._failed(name, note, error)
+            raise
+        except Cancelled as error:
+            self._failed(name, note, RunCancelled(str(error)))
+            raise
+        except Exception as error:
+            note.mark, note.figure = "failed", f"{type(error).__name__}: {error}"
             raise
         finally:
             result = StageResult(
@@ -79,6 +83,10 @@ class Recorder:
             )
             self.note(stages=(*self.report.stages, result))
             self._output.say(verdict_line(result))  # after the group: seen while it is folded
+
+    def _failed(self, name: str, note: StageNote, error: FerryError) -> None:
+        note.mark, note.figure = "failed", " ".join(error.what.split())
+        self.fail(name, error)
 
     def fail(self, stage: str, error: FerryError) -> None:
         """The first failure stays the one that is told."""
@@ -215,8 +223,10 @@ def _deploy(
 ) -> None:
     from modelferry.stages.deploy import deploy
 
+    image = pushed or _given_image(plan, spec)
+    recorder.note(pushed=image)  # so that a job that only deploys says what it deployed
     with recorder.stage("deploy") as note:
-        rollout = deploy(spec, pushed or _given_image(plan, spec), target, context=plan.context)
+        rollout = deploy(spec, image, target, context=plan.context)
         note.figure = f"{rollout.state}: {', '.join(rollout.objects)}"
     recorder.note(rollout=rollout)
 

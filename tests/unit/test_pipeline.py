@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from modelferry.errors import BuildError, Cancelled, FerryError
+from modelferry.pipeline import Recorder
+from modelferry.runner import Terminal
+
+
+@pytest.fixture
+def stream() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def recorder(stream: io.StringIO) -> Recorder:
+    return Recorder(Terminal(stream))
+
+
+def test_a_stage_that_ends_is_passed_with_its_figure(
+    recorder: Recorder, stream: io.StringIO
+) -> None:
+    with recorder.stage("fetch") as note:
+        note.figure, note.moved_bytes = "1.2 GiB", 5
+    [result] = recorder.report.stages
+    assert (result.mark, result.figure, result.moved_bytes) == ("passed", "1.2 GiB", 5)
+    assert recorder.report.error is None
+    assert "✓ fetch     1.2 GiB in " in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "figure"),
+    [
+        (BuildError("no such\n stage"), 5, "no such stage"),
+        (Cancelled("cancelled by SIGINT"), 130, "cancelled by SIGINT"),
+    ],
+)
+def test_a_stage_that_raises_is_failed_and_names_the_stage(
+    recorder: Recorder, raised: BaseException, status: int, figure: str
+) -> None:
+    with pytest.raises(type(raised)), recorder.stage("build"):
+        raise raised
+    assert recorder.report.failed_stage == "build"
+    assert recorder.report.status == status
+    assert recorder.report.stages[-1].mark == "failed"
+    assert recorder.report.stages[-1].figure == figure
+
+
+def test_a_bug_fails_the_stage_too(recorder: Recorder, stream: io.StringIO) -> None:
+    with pytest.raises(KeyError), recorder.stage("push"):
+        raise KeyError("digest")
+    assert recorder.report.stages[-1].mark == "failed"
+    assert "✗ push" in stream.getvalue()
+
+
+def test_the_first_failure_stays_the_one_that_is_told(recorder: Recorder) -> None:
+    first = FerryError("first")
+    recorder.fail("deploy", first)
+    recorder.fail("inputs", FerryError("second"))
+    assert recorder.report.error is first
+    assert recorder.report.failed_stage == "deploy"

@@ -15,6 +15,19 @@ from tests.e2e.world import ROOT, Cluster, RegistryView, container
 collect_ignore = ["app"]  # a user's repository, with tests of its own
 
 
+@pytest.fixture(autouse=True)
+def _no_image_left(unique: str) -> Iterator[None]:
+    """The engine keeps a repository's newest image for the next run, and there is none."""
+    yield
+    listing = ["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]
+    kept = subprocess.run(
+        [*listing, f"modelferry.invalid/*{unique}*"], check=True, capture_output=True, text=True
+    ).stdout.split()
+    assert len(kept) <= 1, kept
+    if kept:
+        subprocess.run(["docker", "image", "rm", *kept], check=True, capture_output=True)
+
+
 @pytest.fixture
 def blobs(testbed: dict[str, str], unique: str) -> Iterator[Any]:
     """A private container, named like the test."""

@@ -24,7 +24,8 @@ _POLL_S = 0.3
 _SETTLE_S = 15.0
 # What controllers make a moment after their cause: the account of a new namespace, a new kind.
 _NOT_YET = re.compile(
-    r"serviceaccount .* not found|namespaces .* not found|could not find the requested resource",
+    r"serviceaccount .* not found|namespaces .* not found|could not find the requested resource"
+    r"|page not found",
     re.DOTALL,
 )
 

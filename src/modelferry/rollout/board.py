@@ -13,8 +13,9 @@ from typing import Any
 from modelferry.cluster.resources import EVENTS, PODS, REPLICA_SETS, Resource
 from modelferry.rollout import ownership, trouble
 from modelferry.rollout.changes import Placed
-from modelferry.rollout.podspec import containers, pod_spec
+from modelferry.rollout.podspec import containers, images, pod_spec
 from modelferry.rollout.readiness import is_complete, state, watched
+from modelferry.rollout.running_image import Digests
 from modelferry.rollout.states import Done, Failed, State, Waiting
 from modelferry.rollout.trouble import Trouble
 
@@ -76,17 +77,22 @@ class Finding:
 @dataclass(slots=True)
 class Board:
     targets: Sequence[Applied]
-    digests: Mapping[str, str]
+    by_tag: Mapping[str, str] = field(default_factory=dict)  # image → the digest it must be
+    known_pods: Collection[str] = ()  # uids of those that were there before the apply
     checked: Collection[str] = ()  # keys of those whose pods `checks` will ask afterwards
     epoch_s: float = 0.0  # Unix time where the clock of `now` has its zero
     _objects: dict[tuple[Resource, str | None], dict[str, Object]] = field(default_factory=dict)
     _events: dict[str, Object] = field(default_factory=dict)  # newest of each involved uid
+    _pulled: set[tuple[str, str]] = field(default_factory=set)
     _autoscaled: set[str] = field(default_factory=set)
     _first_seen: dict[tuple[str, str], float] = field(default_factory=dict)
     _running_since: dict[str, float] = field(default_factory=dict)  # of container ids
 
     def replace(self, resource: Resource, namespace: str | None, listed: Iterable[Object]) -> None:
-        if resource != EVENTS:  # those are older than what was applied
+        if resource == EVENTS:
+            for event in listed:  # they may be of an earlier rollout, but for those of new pods
+                self._hear_of_pull(event)
+        else:
             self._objects[resource, namespace] = {body["metadata"]["uid"]: body for body in listed}
 
     def put(self, resource: Resource, namespace: str | None, kind: str, body: Object) -> None:
@@ -100,6 +106,7 @@ class Board:
             known.pop(body["metadata"]["uid"], None)
 
     def _hear(self, event: Object) -> None:
+        self._hear_of_pull(event)
         about = event.get("involvedObject", {}).get("uid", "")
         if trouble.is_autoscaled(event):
             self._autoscaled.add(about)
@@ -107,6 +114,16 @@ class Board:
             self._events[about] = event
         elif trouble.is_healed_by(event):
             self._events.pop(about, None)
+
+    def _hear_of_pull(self, event: Object) -> None:
+        about = event.get("involvedObject", {}).get("uid", "")
+        image = trouble.pulled_image(event)
+        if image and about not in self.known_pods:
+            self._pulled.add((about, image))
+
+    @property
+    def _digests(self) -> Digests:
+        return Digests(by_tag=self.by_tag, pulled=self._pulled)
 
     def live(self, target: Applied) -> Object | None:
         name = target.body["metadata"]["name"]
@@ -130,7 +147,7 @@ class Board:
         if not target.is_watched:
             return Done()
         pods = self.pods(target)
-        found = state(target.body, self.live(target), pods, self.digests)
+        found = state(target.body, self.live(target), pods, self._digests)
         if isinstance(found, Done) and self._settles(target, pods, now):
             message = f"it has no readiness probe: watched running for {SETTLE_S:.0f} s"
             return Waiting(message=message, figures=found.figures)
@@ -185,6 +202,7 @@ class Board:
             seen = trouble.of_pod(pod, restarts_are_counted_elsewhere=live["kind"] == "Job")
             if seen is None and pod.get("status", {}).get("phase") == "Pending":
                 seen = self._said_of(uid)
+            seen = seen or trouble.of_image(pod, images(live), self._digests)
             if seen and not (uid in self._autoscaled and "fits no node" in seen.cause):
                 key = (uid, seen.container or "pod")
                 found[key] = Finding(target=target, trouble=seen, pod=pod)

@@ -10,17 +10,15 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from modelferry.rollout import podspec
-from modelferry.rollout.running_image import ImageProblem, container_statuses, problem_of
+from modelferry.rollout.running_image import Digests, container_statuses, problem_of
 from modelferry.rollout.states import Done, Failed, Figure, State, Waiting
 
 Object = Mapping[str, Any]
 
 
-def state(
-    applied: Object, live: Object | None, pods: Sequence[Object], digests: Mapping[str, str]
-) -> State:
+def state(applied: Object, live: Object | None, pods: Sequence[Object], digests: Digests) -> State:
     """`applied` is what the API server answered to the apply; `pods` are those of the current
-    template that are not going away; `digests` says what an image written by tag must be."""
+    template that are not going away."""
     if live is None:
         return Failed(reason="it was deleted while it rolled out")
     if _uid(live) != _uid(applied):
@@ -40,7 +38,7 @@ def watched(api_version: str, kind: str) -> bool:
     return group not in _STATIC_GROUPS
 
 
-def _deployment(live: Object, pods: Sequence[Object], digests: Mapping[str, str]) -> State:
+def _deployment(live: Object, pods: Sequence[Object], digests: Digests) -> State:
     spec, status = live["spec"], live.get("status", {})
     desired = spec.get("replicas", 1)
     if not _observed(live):
@@ -59,7 +57,7 @@ def _deployment(live: Object, pods: Sequence[Object], digests: Mapping[str, str]
     return _counted(live, counts, pods, digests)
 
 
-def _stateful_set(live: Object, pods: Sequence[Object], digests: Mapping[str, str]) -> State:
+def _stateful_set(live: Object, pods: Sequence[Object], digests: Digests) -> State:
     spec, status = live["spec"], live.get("status", {})
     desired = spec.get("replicas", 1)
     if not _observed(live):
@@ -83,7 +81,7 @@ def _stateful_set(live: Object, pods: Sequence[Object], digests: Mapping[str, st
     return _counted(live, counts, pods, digests)
 
 
-def _daemon_set(live: Object, pods: Sequence[Object], digests: Mapping[str, str]) -> State:
+def _daemon_set(live: Object, pods: Sequence[Object], digests: Digests) -> State:
     status = live.get("status", {})
     if not _observed(live):
         return Waiting(message="the controller has not seen the change yet")
@@ -101,7 +99,7 @@ def _daemon_set(live: Object, pods: Sequence[Object], digests: Mapping[str, str]
     return _counted(live, counts, pods, digests)
 
 
-def _replica_set(live: Object, pods: Sequence[Object], digests: Mapping[str, str]) -> State:
+def _replica_set(live: Object, pods: Sequence[Object], digests: Digests) -> State:
     """A change of its template replaces no pod, so the pods themselves are counted as updated."""
     status = live.get("status", {})
     if not _observed(live):
@@ -121,14 +119,14 @@ def _replica_set(live: Object, pods: Sequence[Object], digests: Mapping[str, str
     return _counted(live, counts, pods, digests)
 
 
-def _pod(live: Object, _: Sequence[Object], digests: Mapping[str, str]) -> State:
+def _pod(live: Object, _: Sequence[Object], digests: Digests) -> State:
     phase = live.get("status", {}).get("phase", "Pending")
     if phase == "Failed":
         return Failed(reason=f"it failed: {_ends(live)}")
     ready = phase == "Running" and _is_true(live, "Ready")
     if phase == "Succeeded" or ready:
         if problem := problem_of(live, podspec.images(live), digests):
-            return _as_state(problem)
+            return Waiting(message=problem.text)
         return Done(notice="" if ready else "it has run to its end")
     scheduled = _condition(live, "PodScheduled")
     waits_for = _text(
@@ -137,7 +135,7 @@ def _pod(live: Object, _: Sequence[Object], digests: Mapping[str, str]) -> State
     return Waiting(message=f"{phase.lower()}" + (f": {waits_for}" if waits_for else ""))
 
 
-def _job(live: Object, _: Sequence[Object], __: Mapping[str, str]) -> State:
+def _job(live: Object, _: Sequence[Object], __: Digests) -> State:
     status = live.get("status", {})
     wanted = live["spec"].get("completions") or live["spec"].get("parallelism", 1)
     figures = (Figure("succeeded", status.get("succeeded", 0), wanted),)
@@ -156,11 +154,11 @@ def is_complete(job: Object) -> bool:
     return _is_true(job, "Complete")
 
 
-def _accepted(_: Object, __: Sequence[Object], ___: Mapping[str, str]) -> State:
+def _accepted(_: Object, __: Sequence[Object], ___: Digests) -> State:
     return Done()
 
 
-def _other(live: Object, _: Sequence[Object], __: Mapping[str, str]) -> State:
+def _other(live: Object, _: Sequence[Object], __: Digests) -> State:
     for name in ("Ready", "Available"):
         condition = _condition(live, name)
         if not condition:
@@ -172,7 +170,7 @@ def _other(live: Object, _: Sequence[Object], __: Mapping[str, str]) -> State:
     return Done()
 
 
-_Rule = Callable[[Object, Sequence[Object], Mapping[str, str]], State]
+_Rule = Callable[[Object, Sequence[Object], Digests], State]
 _RULES: dict[tuple[str, str], _Rule] = {
     ("", "Pod"): _pod,
     ("", "ReplicationController"): _replica_set,
@@ -222,14 +220,9 @@ class _Counts:
         )
 
 
-def _counted(
-    live: Object, counts: _Counts, pods: Sequence[Object], digests: Mapping[str, str]
-) -> State:
+def _counted(live: Object, counts: _Counts, pods: Sequence[Object], digests: Digests) -> State:
     wanted = podspec.images(live)
     problems = [problem for pod in pods if (problem := problem_of(pod, wanted, digests))]
-    for problem in problems:
-        if problem.is_final:
-            return Failed(reason=problem.text, figures=counts.figures)
     if not counts.complete:
         message = "old pods are still there" if counts.total > counts.desired else "rolling out"
         return Waiting(message=message, figures=counts.figures)
@@ -254,10 +247,6 @@ def _on_delete(counts: _Counts) -> State:
     kept = counts.desired - counts.updated
     notice = f"OnDelete: {kept} pods are not replaced until somebody deletes them" if kept else ""
     return Done(notice=notice, figures=counts.figures)
-
-
-def _as_state(problem: ImageProblem) -> State:
-    return Failed(reason=problem.text) if problem.is_final else Waiting(message=problem.text)
 
 
 def _ends(pod: Object) -> str:

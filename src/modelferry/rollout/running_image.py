@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 from typing import Any
 
 from modelferry.rollout import podspec
@@ -12,36 +13,52 @@ Object = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Digests:
+    """What images written by tag must be, and which of them a new pod's node asked the registry
+    for: (uid of the pod, image as written)."""
+
+    by_tag: Mapping[str, str] = field(default_factory=dict)
+    pulled: AbstractSet[tuple[str, str]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImageProblem:
     text: str
+    container: str
     is_final: bool  # False: it may only not have happened yet
 
 
 def problem_of(
-    pod: Object, wanted: Mapping[str, str | None], digests: Mapping[str, str]
+    pod: Object, wanted: Mapping[str, str | None], digests: Digests
 ) -> ImageProblem | None:
-    """None when every container whose digest is known has been started from it."""
+    """None when every container whose digest is known has been started from it.
+
+    A runtime may call an image by another manifest of the same content, pulled earlier. So a
+    digest that differs is no proof of another image, and what the node asked the registry for
+    when the pod was made, by digest or by a tag that it pulled, is what runs.
+    """
     given = podspec.images(pod)
+    uid = pod["metadata"]["uid"]
     statuses = {status["name"]: status for status in container_statuses(pod)}
     for name, image in wanted.items():
-        intended = digests.get(image or "") or _digest(image)
+        intended = digests.by_tag.get(image or "") or _digest(image)
         if not intended:
             continue
         running = _digest(statuses.get(name, {}).get("imageID"))
         if not running:
-            return ImageProblem(text=f"container {name} has not started", is_final=False)
-        if running == intended:
+            text = f"container {name} has not started"
+            return ImageProblem(text=text, container=name, is_final=False)
+        if running == intended or (uid, image) in digests.pulled:
             continue
-        # A runtime may call an image by another manifest of the same content. What was asked for
-        # by digest when the pod was made is what runs; only a later change may not be done yet.
         if _digest(given.get(name)) == intended:
             if pod["metadata"].get("generation", 1) <= 1:
                 continue
-            return ImageProblem(text=f"container {name} still runs {running}", is_final=False)
+            text = f"container {name} still runs {running}"
+            return ImageProblem(text=text, container=name, is_final=False)
         return ImageProblem(
-            text=f"pod {pod['metadata']['name']}: container {name} runs {running}, not"
-            f" {intended} which {image} is now; the node had an older one: set imagePullPolicy:"
-            " Always, or deploy-by: digest",
+            text=f"container {name} runs {running}, not {intended} which {image} is now; the node"
+            " had that tag already: set imagePullPolicy: Always, or deploy-by: digest",
+            container=name,
             is_final=True,
         )
     return None
@@ -49,8 +66,8 @@ def problem_of(
 
 def container_statuses(pod: Object) -> Iterable[Mapping[str, Any]]:
     status = pod.get("status", {})
-    for field in ("initContainerStatuses", "containerStatuses"):
-        yield from status.get(field) or ()
+    for group in ("initContainerStatuses", "containerStatuses"):
+        yield from status.get(group) or ()
 
 
 def _digest(reference: str | None) -> str:

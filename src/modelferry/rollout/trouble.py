@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from modelferry.rollout.podspec import containers
-from modelferry.rollout.running_image import container_statuses
+from modelferry.rollout.running_image import Digests, container_statuses, problem_of
 
 Object = Mapping[str, Any]
 
@@ -28,6 +28,7 @@ class Trouble:
 _EXITS = 3  # first restarts are normal: something else may have started later
 _PULL_GRACE_S = 32.0  # kubelet tries at 0, 10 and 30 s: three tries
 _SCHEDULE_GRACE_S = 30.0
+_EVENT_GRACE_S = 5.0
 _LONG_RUN = timedelta(minutes=10)
 _CREATE_GRACE_S = 10.0  # a kubelet may see the ConfigMap of the same set a moment late
 
@@ -43,6 +44,7 @@ _NOT_STARTED = ("StartError", "ContainerCannotRun")
 _START_HOPELESS = re.compile(
     r"no such file|executable file not found|permission denied|not a directory|exec format error"
 )
+_PULLED = re.compile(r'Successfully pulled image "([^"]+)"')
 _AUTOSCALED = ("TriggeredScaleUp", "Nominated")  # cluster-autoscaler, Karpenter
 
 
@@ -153,6 +155,14 @@ def _unscheduled(pod: Object) -> Trouble | None:
     return None
 
 
+def of_image(pod: Object, wanted: Mapping[str, str | None], digests: Digests) -> Trouble | None:
+    problem = problem_of(pod, wanted, digests)
+    if problem is None or not problem.is_final:
+        return None
+    # the event that says that the node has pulled it may come a moment after the container runs
+    return Trouble(cause=problem.text, grace_s=_EVENT_GRACE_S, container=problem.container)
+
+
 def of_owner(live: Object) -> Trouble | None:
     """A Deployment says so itself when its pods are refused; other kinds only by events."""
     for condition in live.get("status", {}).get("conditions") or ():
@@ -176,6 +186,14 @@ def of_event(event: Object) -> Trouble | None:
 def is_healed_by(event: Object) -> bool:
     """A later event that ends what `of_event` said of the same object."""
     return event.get("reason") in ("SuccessfulCreate", "SuccessfulMountVolume", "Started")
+
+
+def pulled_image(event: Object) -> str | None:
+    """The image that a node has just asked the registry for."""
+    if event.get("reason") != "Pulled":
+        return None
+    match = _PULLED.match(event.get("message", ""))
+    return match[1] if match else None
 
 
 def is_autoscaled(event: Object) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from modelferry.artifacts import PushedImage, Rollout, RolloutState
 from modelferry.cluster import connect
 from modelferry.cluster.client import Cluster
+from modelferry.cluster.resources import PODS
 from modelferry.cluster.transport import Refused
 from modelferry.errors import Fault, InputError
 from modelferry.plan.spec import DeployPlan, RunContext
@@ -97,8 +98,9 @@ def deploy(
     planned = _look(target, placement, plan, tolerate=_nothing)
     for change in planned:
         log.info("%s", change)
+    known_pods = _known_pods(plan, target.cluster, placement)
     applied = apply.carry_out(target.cluster, planned, timeout_s=plan.spec.timeout_s)
-    board = _follow(plan, release, target.cluster, applied)
+    board = _follow(plan, release, target.cluster, applied, known_pods)
     _check(plan, release, target.cluster, board, context)
     return Rollout(
         state=RolloutState.SUCCEEDED,
@@ -178,12 +180,27 @@ def _checked(
     )
 
 
+def _known_pods(plan: DeployPlan, cluster: Cluster, placement: Placement) -> frozenset[str]:
+    """Only a tag may mean something else in a pod that was there before."""
+    if plan.spec.deploy_by == "digest":
+        return frozenset()
+    namespaces = {entry.namespace for entry in placement.objects if podspec.pod_spec(entry.body)}
+    return frozenset(
+        pod["metadata"]["uid"] for name in namespaces for pod in cluster.list(PODS, name)[0]
+    )
+
+
 def _follow(
-    plan: DeployPlan, release: _Release, cluster: Cluster, applied: Sequence[Applied]
+    plan: DeployPlan,
+    release: _Release,
+    cluster: Cluster,
+    applied: Sequence[Applied],
+    known_pods: frozenset[str],
 ) -> Board:
     board = Board(
         targets=applied,
-        digests={release.reference: release.digest},
+        by_tag={release.reference: release.digest} if plan.spec.deploy_by == "tag" else {},
+        known_pods=known_pods,
         checked=[entry.key for entry, _ in _checked(plan, release, applied)],
         epoch_s=time.time() - time.monotonic(),
     )

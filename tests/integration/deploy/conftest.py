@@ -71,7 +71,7 @@ def _push(
 ) -> PushedImage:
     tag = f"v{version}"
     reference = str(name.tagged(tag))
-    arguments = {"BASE": testbed["TESTBED_BASE_IMAGE"], "VERSION": version}
+    arguments = {"BASE": testbed["TESTBED_BASE_IMAGE"], "VERSION": version, "UNIQUE": uuid4().hex}
     given = [f"--build-arg={key}={value}" for key, value in arguments.items()]
     _docker(config, "build", "--tag", reference, *given, str(APP))
     _docker(config, "push", reference)

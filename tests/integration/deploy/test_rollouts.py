@@ -189,6 +189,8 @@ def test_another_manifest_of_the_same_content(
     pod = cluster.get(PODS, "lone", namespace)
     assert pod
     assert pod["spec"]["containers"][0]["image"] == str(again.ref)
+    assert running(cluster, namespace) <= {("lone", image.digest), ("lone", digest)}
+    deploy(DEPLOYMENT, again, deploy_by="tag")
 
 
 def test_by_tag_the_digest_is_verified_all_the_same(

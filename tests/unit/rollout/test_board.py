@@ -69,7 +69,7 @@ def target() -> Applied:
 
 @pytest.fixture
 def board(target: Applied) -> Board:
-    made = Board(targets=[target], digests={}, epoch_s=0)
+    made = Board(targets=[target], epoch_s=0)
     made.replace(DEPLOYMENTS, "n", [deployment(0)])
     made.replace(REPLICA_SETS, "n", [replica_set("1", "old"), replica_set("2", "new")])
     return made
@@ -153,11 +153,31 @@ def test_a_restart_begins_that_while_anew(board: Board, target: Applied) -> None
 
 def test_with_a_probe_or_checks_or_long_running_there_is_no_such_while(target: Applied) -> None:
     for probe, checked, now in ((True, (), 1000), (False, (target.key,), 1000), (False, (), 1100)):
-        board = Board(targets=[target], digests={}, checked=checked)
+        board = Board(targets=[target], checked=checked)
         board.replace(DEPLOYMENTS, "n", [deployment(1)])
         board.replace(REPLICA_SETS, "n", [replica_set("2", "new")])
         board.replace(PODS, "n", [pod("new", RUNNING, probe=probe)])
         assert isinstance(board.state(target, now), Done)
+
+
+def test_a_tag_that_means_another_image_on_the_node(target: Applied) -> None:
+    board = Board(
+        targets=[target], by_tag={IMAGE: "sha256:new"}, known_pods=["pod-old"], checked=[target.key]
+    )
+    board.replace(DEPLOYMENTS, "n", [deployment(1)])
+    board.replace(REPLICA_SETS, "n", [replica_set("2", "old"), replica_set("2", "new")])
+    message = f'Successfully pulled image "{IMAGE}" in 50ms'
+    for uid in ("old", "new"):
+        about = {"uid": f"pod-{uid}", "kind": "Pod"}
+        board.replace(
+            EVENTS, "n", [{"reason": "Pulled", "message": message, "involvedObject": about}]
+        )
+    board.replace(PODS, "n", [pod("new", RUNNING)])
+    assert isinstance(board.state(target, 0), Done)
+    board.replace(PODS, "n", [pod("old", RUNNING)])  # its pull was of what the tag was before
+    assert isinstance(board.state(target, 0), Waiting)
+    assert final(board, 0) == []
+    assert "runs sha256:" in final(board, 5)[0]
 
 
 def test_deleted_is_failed_and_other_namespaces_are_not_mixed_up(

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from modelferry.rollout.readiness import state, watched
+from modelferry.rollout.running_image import Digests
 from modelferry.rollout.states import Done, Failed, State, Waiting
 
 NEW = "reg/app@sha256:" + "a" * 64
+NONE = Digests()
 OLD_ID = "reg/app@sha256:" + "b" * 64
 
 
@@ -41,8 +43,8 @@ def pod(image_id: str = NEW, *, image: str = NEW, phase: str = "Running", **stat
     }
 
 
-def judge(live: dict, *pods: dict, digests: dict[str, str] | None = None) -> State:
-    return state(live, live, pods, digests or {})
+def judge(live: dict, *pods: dict, digests: Digests = NONE) -> State:
+    return state(live, live, pods, digests)
 
 
 DONE = {
@@ -226,13 +228,13 @@ def test_objects_that_are_no_longer_the_one_applied() -> None:
     taken = workload("Deployment", DONE, replicas=2)
     taken["spec"]["template"] = {"spec": {"containers": [{"name": "main", "image": "theirs"}]}}
     for live in (None, made_anew, going, taken):
-        assert isinstance(state(applied, live, (pod(), pod()), {}), Failed)
+        assert isinstance(state(applied, live, (pod(), pod()), NONE), Failed)
 
 
 def test_a_change_of_replicas_by_an_autoscaler_is_no_failure() -> None:
     applied = workload("Deployment", DONE, replicas=2)
     live = workload("Deployment", {**DONE, "observedGeneration": 3}, generation=3, replicas=2)
-    assert isinstance(state(applied, live, (pod(), pod()), {}), Done)
+    assert isinstance(state(applied, live, (pod(), pod()), NONE), Done)
 
 
 # The image
@@ -255,11 +257,20 @@ def test_a_pod_changed_in_place_must_show_the_new_container() -> None:
 
 
 def test_by_tag_the_digest_must_be_the_pushed_one() -> None:
-    digests = {"reg/app:v1": "sha256:" + "a" * 64}
+    digests = Digests(by_tag={"reg/app:v1": "sha256:" + "a" * 64})
     assert isinstance(judge(pod(NEW, image="reg/app:v1"), digests=digests), Done)
     stale = judge(pod(OLD_ID, image="reg/app:v1"), digests=digests)
-    assert isinstance(stale, Failed)
-    assert "imagePullPolicy: Always" in stale.reason
+    assert isinstance(stale, Waiting)
+    assert "imagePullPolicy: Always" in stale.message
+
+
+def test_by_tag_what_the_node_pulled_for_this_pod_is_what_runs() -> None:
+    by_tag = {"reg/app:v1": "sha256:" + "a" * 64}
+    alias = pod(OLD_ID, image="reg/app:v1")
+    pulled = Digests(by_tag=by_tag, pulled={("p", "reg/app:v1")})
+    assert isinstance(judge(alias, digests=pulled), Done)
+    other = Digests(by_tag=by_tag, pulled={("p", "reg/app:v2"), ("q", "reg/app:v1")})
+    assert isinstance(judge(alias, digests=other), Waiting)
 
 
 def test_images_that_are_not_ours_are_not_compared() -> None:

@@ -6,6 +6,7 @@ Time is handed in, so that every verdict can be told again from a list of object
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -78,7 +79,7 @@ class Finding:
 class Board:
     targets: Sequence[Applied]
     by_tag: Mapping[str, str] = field(default_factory=dict)  # image → the digest it must be
-    known_pods: Collection[str] = ()  # uids of those that were there before the apply
+    old_pods: AbstractSet[str] = frozenset()  # uids of those that were there before the apply
     checked: Collection[str] = ()  # keys of those whose pods `checks` will ask afterwards
     epoch_s: float = 0.0  # Unix time where the clock of `now` has its zero
     _objects: dict[tuple[Resource, str | None], dict[str, Object]] = field(default_factory=dict)
@@ -117,13 +118,13 @@ class Board:
 
     def _hear_of_pull(self, event: Object) -> None:
         about = event.get("involvedObject", {}).get("uid", "")
-        image = trouble.pulled_image(event)
-        if image and about not in self.known_pods:
-            self._pulled.add((about, image))
+        pulled = trouble.pulled_image(event)
+        if pulled and about not in self.old_pods:
+            self._pulled.add(pulled)
 
     @property
     def _digests(self) -> Digests:
-        return Digests(by_tag=self.by_tag, pulled=self._pulled)
+        return Digests(by_tag=self.by_tag, pulled=self._pulled, old_pods=self.old_pods)
 
     def live(self, target: Applied) -> Object | None:
         name = target.body["metadata"]["name"]

@@ -86,7 +86,8 @@ def _gather(cluster: Cluster, board: Board, finding: Finding) -> _Gathered:
         for title, content in logs:
             lines += ["", title, *content]
         said = said or _last_words(pod, finding, logs)
-    said = said or _probe_words(lines)
+    if not finding.is_final:  # only the time was up: the probes may know why
+        said = said or _probe_words(lines)
     cause = finding.cause + (f": {said}" if said else "")
     return _Gathered(cause=cause, text="\n".join(lines))
 

@@ -14,11 +14,15 @@ Object = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Digests:
-    """What images written by tag must be, and which of them a new pod's node asked the registry
-    for: (uid of the pod, image as written)."""
+    """What images written by tag must be, and how far nodes are known to have it so."""
 
     by_tag: Mapping[str, str] = field(default_factory=dict)
-    pulled: AbstractSet[tuple[str, str]] = frozenset()
+    pulled: AbstractSet[tuple[str, str]] = frozenset()  # (node, image) since the apply
+    old_pods: AbstractSet[str] = frozenset()  # uids of those from before the apply
+
+    def are_fresh(self, pod: Object, image: str | None) -> bool:
+        node = pod["spec"].get("nodeName")
+        return (node, image) in self.pulled and pod["metadata"]["uid"] not in self.old_pods
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +39,9 @@ def problem_of(
 
     A runtime may call an image by another manifest of the same content, pulled earlier. So a
     digest that differs is no proof of another image, and what the node asked the registry for
-    when the pod was made, by digest or by a tag that it pulled, is what runs.
+    when the pod was made, by digest or by a tag that it has pulled since the apply, is what runs.
     """
     given = podspec.images(pod)
-    uid = pod["metadata"]["uid"]
     statuses = {status["name"]: status for status in container_statuses(pod)}
     for name, image in wanted.items():
         intended = digests.by_tag.get(image or "") or _digest(image)
@@ -48,7 +51,7 @@ def problem_of(
         if not running:
             text = f"container {name} has not started"
             return ImageProblem(text=text, container=name, is_final=False)
-        if running == intended or (uid, image) in digests.pulled:
+        if running == intended or digests.are_fresh(pod, image):
             continue
         if _digest(given.get(name)) == intended:
             if pod["metadata"].get("generation", 1) <= 1:

@@ -188,12 +188,11 @@ def is_healed_by(event: Object) -> bool:
     return event.get("reason") in ("SuccessfulCreate", "SuccessfulMountVolume", "Started")
 
 
-def pulled_image(event: Object) -> str | None:
-    """The image that a node has just asked the registry for."""
-    if event.get("reason") != "Pulled":
-        return None
-    match = _PULLED.match(event.get("message", ""))
-    return match[1] if match else None
+def pulled_image(event: Object) -> tuple[str, str] | None:
+    """The node that has just asked the registry for an image, and the image as written."""
+    match = _PULLED.match(event.get("message", "")) if event.get("reason") == "Pulled" else None
+    node = event.get("reportingInstance") or (event.get("source") or {}).get("host")
+    return (node, match[1]) if match and node else None
 
 
 def is_autoscaled(event: Object) -> bool:

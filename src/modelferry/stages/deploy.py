@@ -98,9 +98,9 @@ def deploy(
     planned = _look(target, placement, plan, tolerate=_nothing)
     for change in planned:
         log.info("%s", change)
-    known_pods = _known_pods(plan, target.cluster, placement)
+    old_pods = _old_pods(plan, target.cluster, placement)
     applied = apply.carry_out(target.cluster, planned, timeout_s=plan.spec.timeout_s)
-    board = _follow(plan, release, target.cluster, applied, known_pods)
+    board = _follow(plan, release, target.cluster, applied, old_pods)
     _check(plan, release, target.cluster, board, context)
     return Rollout(
         state=RolloutState.SUCCEEDED,
@@ -180,7 +180,7 @@ def _checked(
     )
 
 
-def _known_pods(plan: DeployPlan, cluster: Cluster, placement: Placement) -> frozenset[str]:
+def _old_pods(plan: DeployPlan, cluster: Cluster, placement: Placement) -> frozenset[str]:
     """Only a tag may mean something else in a pod that was there before."""
     if plan.spec.deploy_by == "digest":
         return frozenset()
@@ -195,12 +195,12 @@ def _follow(
     release: _Release,
     cluster: Cluster,
     applied: Sequence[Applied],
-    known_pods: frozenset[str],
+    old_pods: frozenset[str],
 ) -> Board:
     board = Board(
         targets=applied,
         by_tag={release.reference: release.digest} if plan.spec.deploy_by == "tag" else {},
-        known_pods=known_pods,
+        old_pods=old_pods,
         checked=[entry.key for entry, _ in _checked(plan, release, applied)],
         epoch_s=time.time() - time.monotonic(),
     )

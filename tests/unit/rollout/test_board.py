@@ -50,7 +50,7 @@ def pod(owner: str, state: dict[str, Any], *, probe: bool = True, **more: Any) -
             "uid": f"pod-{owner}",
             "ownerReferences": [{"uid": owner, "controller": True}],
         },
-        "spec": {"containers": [container]},
+        "spec": {"containers": [container], "nodeName": "n1"},
         "status": {"phase": "Pending", "containerStatuses": [status]},
     }
 
@@ -162,22 +162,27 @@ def test_with_a_probe_or_checks_or_long_running_there_is_no_such_while(target: A
 
 def test_a_tag_that_means_another_image_on_the_node(target: Applied) -> None:
     board = Board(
-        targets=[target], by_tag={IMAGE: "sha256:new"}, known_pods=["pod-old"], checked=[target.key]
+        targets=[target],
+        by_tag={IMAGE: "sha256:new"},
+        old_pods=frozenset(["pod-old"]),
+        checked=[target.key],
     )
     board.replace(DEPLOYMENTS, "n", [deployment(1)])
-    board.replace(REPLICA_SETS, "n", [replica_set("2", "old"), replica_set("2", "new")])
-    message = f'Successfully pulled image "{IMAGE}" in 50ms'
-    for uid in ("old", "new"):
-        about = {"uid": f"pod-{uid}", "kind": "Pod"}
-        board.replace(
-            EVENTS, "n", [{"reason": "Pulled", "message": message, "involvedObject": about}]
-        )
-    board.replace(PODS, "n", [pod("new", RUNNING)])
-    assert isinstance(board.state(target, 0), Done)
-    board.replace(PODS, "n", [pod("old", RUNNING)])  # its pull was of what the tag was before
-    assert isinstance(board.state(target, 0), Waiting)
+    board.replace(REPLICA_SETS, "n", [replica_set("2", "new"), replica_set("2", "old")])
+    board.replace(PODS, "n", [pod("old", RUNNING)])
+    pulled = {
+        "reason": "Pulled",
+        "message": f'Successfully pulled image "{IMAGE}" in 50ms',
+        "source": {"host": "n1"},
+    }
+    board.replace(EVENTS, "n", [{**pulled, "involvedObject": {"uid": "pod-old"}}])
+    assert isinstance(board.state(target, 0), Waiting)  # it pulled what the tag was before
     assert final(board, 0) == []
     assert "runs sha256:" in final(board, 5)[0]
+    board.replace(PODS, "n", [pod("new", RUNNING)])
+    assert isinstance(board.state(target, 5), Waiting)
+    board.put(EVENTS, "n", "ADDED", {**pulled, "involvedObject": {"uid": "pod-new"}})
+    assert isinstance(board.state(target, 5), Done)
 
 
 def test_deleted_is_failed_and_other_namespaces_are_not_mixed_up(

@@ -264,13 +264,21 @@ def test_by_tag_the_digest_must_be_the_pushed_one() -> None:
     assert "imagePullPolicy: Always" in stale.message
 
 
-def test_by_tag_what_the_node_pulled_for_this_pod_is_what_runs() -> None:
-    by_tag = {"reg/app:v1": "sha256:" + "a" * 64}
-    alias = pod(OLD_ID, image="reg/app:v1")
-    pulled = Digests(by_tag=by_tag, pulled={("p", "reg/app:v1")})
-    assert isinstance(judge(alias, digests=pulled), Done)
-    other = Digests(by_tag=by_tag, pulled={("p", "reg/app:v2"), ("q", "reg/app:v1")})
-    assert isinstance(judge(alias, digests=other), Waiting)
+def test_by_tag_what_the_node_has_pulled_since_is_what_new_pods_run() -> None:
+    image = "reg/app:v1"
+    alias = pod(OLD_ID, image=image)
+    alias["spec"]["nodeName"] = "n1"
+
+    def judged(node: str, pulled: str, *old: str) -> State:
+        digests = Digests(
+            by_tag={image: "sha256:" + "a" * 64}, pulled={(node, pulled)}, old_pods={*old}
+        )
+        return judge(alias, digests=digests)
+
+    assert isinstance(judged("n1", image), Done)
+    assert isinstance(judged("n2", image), Waiting)
+    assert isinstance(judged("n1", "reg/app:v2"), Waiting)
+    assert isinstance(judged("n1", image, "p"), Waiting)
 
 
 def test_images_that_are_not_ours_are_not_compared() -> None:

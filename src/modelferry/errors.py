@@ -151,5 +151,8 @@ class Several(FerryError):
     """Failures found side by side (preflight), in stage order; the first one's status counts."""
 
     def __init__(self, errors: tuple[FerryError, ...]) -> None:
-        super().__init__(errors[0].what, seen=errors[0].seen, do=errors[0].do)
+        super().__init__(
+            f"{errors[0].what} (and {len(errors) - 1} more)",
+            seen="\n\n".join(f"{number}. {error}" for number, error in enumerate(errors, 1)),
+        )
         self.errors = errors

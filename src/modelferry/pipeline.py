@@ -242,15 +242,15 @@ def _given_image(plan: Plan, spec: DeployPlan) -> PushedImage:
 
 
 def _annotations(context: RunContext) -> tuple[tuple[str, str], ...]:
-    """Commit and run belong to the manifest, not the config: the image ID is content's alone.
+    """The commit belongs to the manifest, not the config: the image ID is content's alone.
 
+    The run does not: a nightly run that finds nothing new must give the digest that is deployed.
     Names from the image-spec, annotations.md.
     """
     source = f"{context.server_url}/{context.repository}" if context.server_url else None
     values = {
         "org.opencontainers.image.revision": context.commit,
         "org.opencontainers.image.source": source if context.repository else None,
-        "dev.modelferry.run": f"{context.run_id}/{context.run_attempt}",
     }
     return tuple((name, value) for name, value in values.items() if value)
 

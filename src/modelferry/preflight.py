@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelferry.artifacts import ResolvedModel
-from modelferry.errors import BuildError, FerryError, InputError, ModelError, Several
+from modelferry.errors import BuildError, FerryError, InputError, ModelError, RegistryError, Several
 from modelferry.local_files import missing
 from modelferry.plan import DeployPlan, ModelPlan, Plan, PushPlan
 from modelferry.sources import resolve_model
@@ -41,13 +41,15 @@ def preflight(plan: Plan) -> Ready:
     """Raises InputError for files that are not there, else the one failure, else Several."""
     if faults := missing(plan):
         raise InputError(*faults)
-    pool = ThreadPoolExecutor(4, thread_name_prefix="preflight")
+    pool = ThreadPoolExecutor(5, thread_name_prefix="preflight")
     try:
         model = pool.submit(lambda: plan.model and resolve(plan.model, plan.context.workspace))
         engine = pool.submit(lambda: _engine() if plan.build else None)
         registry = pool.submit(lambda: plan.push and _registry(plan.push))
+        given = pool.submit(lambda: plan.deploy and _look_up(plan.deploy))
         target = pool.submit(lambda: plan.deploy and _target(plan.deploy, plan))
-        _raise_any([future.exception() for future in (model, engine, registry, target)])
+        asked = (model, engine, registry, given, target)
+        _raise_any([future.exception() for future in asked])
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # a cancel does not wait for a network
     ready = Ready(
@@ -101,6 +103,20 @@ def _registry(push: PushPlan) -> Registry:
     registry = Registry(push.access)
     registry.check_push(push.repository)
     return registry
+
+
+def _look_up(deploy: DeployPlan) -> None:
+    """A Pod is deleted to be replaced: an `image` that nobody has must be told before that."""
+    from modelferry.registry.client import Registry
+
+    image = deploy.image
+    if image is None or image.digest is None or deploy.registry is None:
+        return
+    if Registry(deploy.registry).head_manifest(image.repository, image.digest) is None:
+        raise RegistryError(
+            f"the image {image} is not in the registry",
+            do="Give `image` the output `image` of the job that pushed it.",
+        )
 
 
 def _target(deploy: DeployPlan, plan: Plan) -> Target:

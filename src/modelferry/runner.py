@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 from uuid import uuid4
 
-from modelferry.errors import FerryError
+from modelferry.errors import FerryError, Several
 from modelferry.progress import Meter, log_meter, shown_by
 from modelferry.redact import Redactor
 from modelferry.values import Secret
@@ -280,10 +280,11 @@ def logging_to(output: Output, *, debug: bool) -> Generator[None]:
 def report_error(output: Output, error: FerryError) -> None:
     """One error annotation a run, at the first place it knows; further places as warnings."""
     places = error.annotations
+    first = error.errors[0] if isinstance(error, Several) else error
     output.annotate(
         "error",
         str(error),
-        title=f"Modelferry: {type(error).__name__}",
+        title=f"Modelferry: {type(first).__name__}",
         file=places[0].file if places else None,
         line=places[0].line if places else None,
     )

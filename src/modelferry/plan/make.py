@@ -37,6 +37,7 @@ def make_plan(
         spec=spec,
         image=image,
         tags=_deployed_tags(inputs, push, image),
+        registry=push.access if push and push.access.username else None,
     )
     _check_order(stages, inputs, faults)
     if Stage.PUSH in stages:

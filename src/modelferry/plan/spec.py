@@ -68,6 +68,7 @@ class DeployPlan:
     spec: DeploySpec
     image: ImageRef | None  # the `image` input, for a job that only deploys
     tags: tuple[str, ...]  # of that image, as far as they are known
+    registry: RegistryAccess | None = None  # where `image` can be looked up; None without a login
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

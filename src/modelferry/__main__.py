@@ -57,6 +57,7 @@ def leave(status: int) -> None:
 def _deliver(read: Callable[[], Given], output: Output, environ: Mapping[str, str]) -> int:
     recorder = Recorder(output)
     workspace: Path | None = None
+    command = "run"  # until the words that say otherwise are read
     with logging_to(output, debug=environ.get("RUNNER_DEBUG") == "1"), _cancel_by_signal():
         try:
             command, inputs, warnings = read()
@@ -65,7 +66,8 @@ def _deliver(read: Callable[[], Given], output: Output, environ: Mapping[str, st
                 output.annotate("warning", warning, title="Modelferry", file=None, line=None)
             plan = make_plan(inputs, run_context(environ), environ=environ)
             workspace = plan.context.workspace
-            (workspace / REPORT).unlink(missing_ok=True)  # an earlier step's is no build context
+            if command == "run":
+                (workspace / REPORT).unlink(missing_ok=True)  # an earlier step's: no build context
             recorder.note(context=_facts(plan, environ))
             _act(command, plan, recorder, output)
         except FerryError as error:
@@ -74,7 +76,10 @@ def _deliver(read: Callable[[], Given], output: Output, environ: Mapping[str, st
             recorder.fail("inputs", RunCancelled(str(error)))
         except Exception as error:  # noqa: BLE001 - the one catch-all
             recorder.fail("run", _bug(error))
-    _finish(recorder.report, output, workspace)
+    if command == "run":
+        _finish(recorder.report, output, workspace)
+    if recorder.report.error:
+        report_error(output, recorder.report.error)
     return recorder.report.status
 
 
@@ -130,12 +135,10 @@ def _bug(error: Exception) -> Bug:
 
 
 def _finish(result: report.RunReport, output: Output, workspace: Path | None) -> None:
-    """Outputs, summary and report come on every way out; the error is the last word."""
+    """Outputs, summary and report come on every way out of a run."""
     written = _write_report(output.redact(report.to_json(result)), workspace) if workspace else ""
     output.outputs(report.outputs(result, written))
     output.summary(report.summary(result))
-    if result.error:
-        report_error(output, result.error)
 
 
 def _write_report(text: str, workspace: Path) -> str:

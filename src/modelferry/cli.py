@@ -111,11 +111,32 @@ def _options(item: Input) -> dict[str, Any]:
     text = meaning.replace("%", "%%")
     match item.kind:
         case "boolean":
-            return {"nargs": "?", "const": "true", "metavar": "true|false", "help": text}
+            return {
+                "action": _Once,
+                "nargs": "?",
+                "const": "true",
+                "metavar": "true|false",
+                "help": text,
+            }
         case "lines":
             return {"action": "append", "metavar": "LINE", "help": f"{text} Repeatable."}
         case "text":
-            return {"metavar": "VALUE", "help": text}
+            return {"action": _Once, "metavar": "VALUE", "help": text}
+
+
+class _Once(argparse.Action):
+    """argparse would keep the last of several and say nothing."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        if getattr(namespace, self.dest, None) is not None:
+            parser.error(f"{option_string} is given twice")
+        setattr(namespace, self.dest, values)
 
 
 def _unknown(rest: Sequence[str]) -> list[Fault]:

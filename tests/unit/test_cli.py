@@ -40,6 +40,12 @@ def test_lines_repeat(tmp_path: Path) -> None:
     assert inputs.image.pull == "true"
 
 
+@pytest.mark.parametrize("flags", [("--stages", "build", "--stages", "push"), ("--pull", "--pull")])
+def test_what_takes_one_value_is_not_given_twice(tmp_path: Path, flags: tuple[str, ...]) -> None:
+    with pytest.raises(InputError, match=f"{flags[0]} is given twice"):
+        inputs_of(tmp_path, *flags)
+
+
 def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
     (tmp_path / "modelferry.yml").write_text(
         "namespace: file\nrelease: file\ntimeout: 1m\ntags: [file]\n"

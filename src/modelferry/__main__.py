@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -50,6 +51,7 @@ def leave(status: int) -> None:
     """Exit. After a cancel at once: threads that wait for a network would hold the process."""
     sys.stdout.flush()
     if status == RunCancelled.status:
+        atexit._run_exitfuncs()  # noqa: SLF001 - the Kubernetes SDK removes its key files there
         os._exit(status)
     sys.exit(status)
 
@@ -77,7 +79,10 @@ def _deliver(read: Callable[[], Given], output: Output, environ: Mapping[str, st
         except Exception as error:  # noqa: BLE001 - the one catch-all
             recorder.fail("run", _bug(error))
     if command == "run":
-        _finish(recorder.report, output, workspace)
+        try:
+            _finish(recorder.report, output, workspace)
+        except OSError as error:
+            recorder.fail("report", _unwritten(error))
     if recorder.report.error:
         report_error(output, recorder.report.error)
     return recorder.report.status
@@ -131,6 +136,14 @@ def _bug(error: Exception) -> Bug:
         f"a bug in Modelferry: {type(error).__name__}: {error}",
         seen="".join(traceback.format_exception(error)),
         do="please report it with this log; nothing says that your files or inputs are wrong",
+    )
+
+
+def _unwritten(error: OSError) -> FerryError:
+    return FerryError(
+        f"the outputs, the summary or the report could not be written: {error}",
+        do="GITHUB_OUTPUT and GITHUB_STEP_SUMMARY must name files that can be written, and"
+        " the workspace must take a file. What the stages did stands.",
     )
 
 

@@ -129,7 +129,10 @@ class ImageInputs:
         "Tags of the image, one a line.",
         otherwise="`sha-` with 12 digits of the commit, and the branch",
     )
-    username: str = _text("User name for the registry, for the push and for base images in it.", otherwise="Docker's own login")
+    username: str = _text(
+        "User name for the registry, for the push and for base images in it.",
+        otherwise="Docker's own login",
+    )
     password: Secret = _secret("Password or token that belongs to `username`.")
     insecure_registry: str = _boolean(
         "Speak plain http to the registry, for one on a private network."

@@ -247,12 +247,9 @@ def _annotations(context: RunContext) -> tuple[tuple[str, str], ...]:
     The run does not: a nightly run that finds nothing new must give the digest that is deployed.
     Names from the image-spec, annotations.md.
     """
-    source = f"{context.server_url}/{context.repository}" if context.server_url else None
-    values = {
-        "org.opencontainers.image.revision": context.commit,
-        "org.opencontainers.image.source": source if context.repository else None,
-    }
-    return tuple((name, value) for name, value in values.items() if value)
+    if not (context.server_url and context.repository):
+        return ()
+    return (("org.opencontainers.image.source", f"{context.server_url}/{context.repository}"),)
 
 
 def _asked(tests: AppTests) -> str:

@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelferry.artifacts import ResolvedModel
-from modelferry.errors import BuildError, FerryError, InputError, ModelError, RegistryError, Several
+from modelferry.errors import (
+    BuildError,
+    Fault,
+    FerryError,
+    InputError,
+    ModelError,
+    RegistryError,
+    Several,
+)
+from modelferry.image.spec import BuildSpec
 from modelferry.local_files import missing
 from modelferry.plan import DeployPlan, ModelPlan, Plan, PushPlan
 from modelferry.sources import resolve_model
@@ -44,7 +53,9 @@ def preflight(plan: Plan) -> Ready:
     pool = ThreadPoolExecutor(5, thread_name_prefix="preflight")
     try:
         model = pool.submit(lambda: plan.model and resolve(plan.model, plan.context.workspace))
-        engine = pool.submit(lambda: _engine() if plan.build else None)
+        engine = pool.submit(
+            lambda: plan.build and _engine(plan.build, tested=plan.tests is not None)
+        )
         registry = pool.submit(lambda: plan.push and _registry(plan.push))
         given = pool.submit(lambda: plan.deploy and _look_up(plan.deploy))
         target = pool.submit(lambda: plan.deploy and _target(plan.deploy, plan))
@@ -87,13 +98,27 @@ def resolve(model: ModelPlan, workspace: Path) -> ResolvedModel:
     return found
 
 
-def _engine() -> Engine:
+def _engine(build: BuildSpec, *, tested: bool) -> Engine:
     from modelferry.engine import connect
 
     engine = connect()
     facts = engine.facts
     log.info("docker: %s %s, %s store", engine.address, facts.version, facts.store)
+    if tested and build.platform and not _same_platform(build.platform, facts.platform):
+        raise InputError(
+            Fault(
+                name="platform",
+                given=build.platform,
+                allowed=f"cannot be tested here: this engine runs {facts.platform};"
+                " leave `test` out of `stages`, or use a runner of that platform",
+            )
+        )
     return engine
+
+
+def _same_platform(one: str, other: str) -> bool:
+    """os and architecture; a variant (linux/arm/v7) narrows the same one."""
+    return one.split("/")[:2] == other.split("/")[:2]
 
 
 def _registry(push: PushPlan) -> Registry:

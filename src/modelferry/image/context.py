@@ -13,11 +13,15 @@ from modelferry.errors import BuildError
 
 
 @contextmanager
-def files_in_context(files: tuple[FetchedFile, ...], context: Path) -> Iterator[None]:
+def files_in_context(
+    files: tuple[FetchedFile, ...], context: Path, dockerfile: Path
+) -> Iterator[None]:
     """Each file stands at the top of the context under its name in the image.
 
-    Nothing of the user's is overwritten, and nothing is left behind.
+    Nothing of the user's is overwritten, and nothing is left behind. A file that .dockerignore
+    keeps out of the context is refused: the build would go on without it and say nothing.
     """
+    _refuse_ignored([fetched.file.image_path.name for fetched in files], context, dockerfile)
     placed: list[Path] = []
     try:
         for fetched in files:
@@ -28,6 +32,24 @@ def files_in_context(files: tuple[FetchedFile, ...], context: Path) -> Iterator[
     finally:
         for target in placed:
             target.unlink(missing_ok=True)
+
+
+def _refuse_ignored(names: list[str], context: Path, dockerfile: Path) -> None:
+    """Dockerfile.dockerignore wins over .dockerignore (Docker's manual, "Build context")."""
+    from docker.utils.build import PatternMatcher
+
+    own = dockerfile.with_name(f"{dockerfile.name}.dockerignore")
+    ignore = own if own.is_file() else context / ".dockerignore"
+    if not ignore.is_file():
+        return
+    lines = (line.strip() for line in ignore.read_text().splitlines())
+    matcher = PatternMatcher([line for line in lines if line and not line.startswith("#")])
+    for name in names:
+        if matcher.matches(name):  # pyright: ignore[reportArgumentType] - it takes text
+            raise BuildError(
+                f"`model-in-context` puts {name} in the context, and {ignore.name} keeps it out",
+                do=f"Add the line `!{name}` to {ignore}.",
+            )
 
 
 def _place(fetched: FetchedFile, target: Path) -> None:

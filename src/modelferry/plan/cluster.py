@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 
 from modelferry.apptest.spec import AppTests
@@ -19,14 +20,37 @@ from modelferry.plan.parsing import (
     pairs,
 )
 from modelferry.rollout.spec import ClusterAccess, DeploySpec, ImageRule
-from modelferry.values import ImageRef
+from modelferry.values import ImageRef, Secret
 
 BUILT_IN_VARIABLES = ("IMAGE", "IMAGE_DIGEST", "ACR_DNS", "Build.BuildId", "MODEL_VERSION")
 
 
+LONGEST_PATH = 255
+
+
+def kubeconfig_text(given: str) -> str:
+    """The path or the content. Content often comes as base64: it survives every kind of quoting."""
+    text = given.strip()
+    if not re.fullmatch(r"[A-Za-z0-9+/\s]{64,}={0,2}", text):
+        return text
+    try:
+        decoded = base64.b64decode("".join(text.split()), validate=True).decode()
+    except ValueError:
+        return text
+    return decoded if "clusters" in decoded else text
+
+
+def is_path(kubeconfig: str) -> bool:
+    """A path is one line; anything else is the content itself."""
+    return "\n" not in kubeconfig and not kubeconfig.startswith("{")
+
+
 def plan_cluster(inputs: ClusterInputs, faults: Faults) -> ClusterAccess:
+    text = kubeconfig_text(inputs.kubeconfig.reveal())
+    if is_path(text) and len(text) > LONGEST_PATH:
+        faults.add("kubeconfig", None, "is one long line: neither a path nor a content")
     return ClusterAccess(
-        kubeconfig=inputs.kubeconfig or None,
+        kubeconfig=Secret(text) if text else None,
         context=faults.read("kube-context", inputs.kube_context, one_line, "") or None,
     )
 

@@ -230,6 +230,8 @@ def _pinned(path: str) -> tuple[str, str | None, str | None]:
 def _check_choice(source: _Source) -> None:
     """Wildcards and placeholders: where they may stand, and what they go with."""
     *folders, last = source.key.split("/")
+    if source.kind is not SourceKind.FILE and {".", ".."} & {*folders, last}:
+        raise ValueError("must be a plain name: no . and no .. in it")
     if any("*" in folder for folder in folders):
         raise ValueError("may have * in the last segment only")
     braced = [part for part in (*folders, last) if re.search(r"\{[^/]*\}", part)]

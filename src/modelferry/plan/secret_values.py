@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from urllib.parse import unquote
 
 from modelferry.inputs import INPUTS, Inputs
+from modelferry.plan.cluster import LONGEST_PATH, is_path, kubeconfig_text
 from modelferry.plan.parsing import Faults, pairs
 from modelferry.values import Secret
 
@@ -33,7 +34,7 @@ def _values(inputs: Inputs) -> Iterable[str]:
             value: Secret = getattr(getattr(inputs, item.group), item.attribute)
             yield value.reveal()
     yield from (value for _, value in _build_secrets(inputs))
-    yield from _KUBECONFIG_PROOF.findall(inputs.cluster.kubeconfig.reveal())
+    yield from _kubeconfig(inputs.cluster.kubeconfig.reveal())
     connection = inputs.model.azure_storage_connection_string.reveal()
     yield from (key for found in _CONNECTION_PROOF.findall(connection) for key in _sas(found))
     yield from _sas(inputs.model.azure_storage_sas_token.reveal())
@@ -41,6 +42,16 @@ def _values(inputs: Inputs) -> Iterable[str]:
         r"\?(\S+)", f"{inputs.model.model} {inputs.model.azure_storage_endpoint}"
     ):
         yield from _proofs(query)
+
+
+def _kubeconfig(given: str) -> Iterable[str]:
+    """A path may be shown; of content, what proves somebody's identity may not."""
+    text = kubeconfig_text(given)
+    yield from _KUBECONFIG_PROOF.findall(text)
+    if text != given.strip():  # base64
+        yield given
+    elif is_path(text) and len(text) > LONGEST_PATH:
+        yield text
 
 
 def _build_secrets(inputs: Inputs) -> tuple[tuple[str, str], ...]:

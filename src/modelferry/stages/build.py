@@ -47,7 +47,7 @@ def build_image(
     engine = images.engine
     folder = temp / "image"
     folder.mkdir(mode=0o700)
-    with files_in_context(in_context, spec.context):
+    with files_in_context(in_context, spec.context, spec.file):
         app = build_app(spec, images, "app", temp=folder, workspace=workspace)
     place = partial(place_files, engine, app.image_id, run_label=images.run_label)
     stop = Stop()
@@ -82,7 +82,7 @@ def build_target(
     """The image ID of another stage of the same Dockerfile (`test-target`), for the tests only."""
     folder = temp / f"target-{spec.target}"
     folder.mkdir(mode=0o700)
-    with files_in_context(in_context, spec.context):
+    with files_in_context(in_context, spec.context, spec.file):
         return build_app(spec, images, "target", temp=folder, workspace=workspace).image_id
 
 

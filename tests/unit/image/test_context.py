@@ -38,7 +38,9 @@ def names(folder: Path) -> set[str]:
 def test_files_are_there_under_their_names_in_the_image_and_gone_afterwards(
     tmp_path: Path, context: Path
 ) -> None:
-    with files_in_context((fetched(tmp_path, "a.bin", "/model/renamed.onnx"),), context):
+    with files_in_context(
+        (fetched(tmp_path, "a.bin", "/model/renamed.onnx"),), context, context / "Dockerfile"
+    ):
         placed = context / "renamed.onnx"
         assert placed.read_bytes() == b"weights"
         assert placed.stat().st_mode & 0o777 == 0o644
@@ -49,7 +51,7 @@ def test_files_are_there_under_their_names_in_the_image_and_gone_afterwards(
 def test_they_are_gone_after_a_failure_too(tmp_path: Path, context: Path) -> None:
     with (
         pytest.raises(KeyboardInterrupt),
-        files_in_context((fetched(tmp_path, "a", "/model/a"),), context),
+        files_in_context((fetched(tmp_path, "a", "/model/a"),), context, context / "Dockerfile"),
     ):
         raise KeyboardInterrupt
     assert names(context) == {"app.py"}
@@ -62,7 +64,7 @@ def test_nothing_of_the_users_is_overwritten(tmp_path: Path, context: Path, dang
         (context / "app.py").symlink_to("nowhere")
     files = (fetched(tmp_path, "a", "/model/a"), fetched(tmp_path, "b", "/model/app.py"))
     with pytest.raises(BuildError, match=r"app\.py, where something is"):  # noqa: SIM117
-        with files_in_context(files, context):
+        with files_in_context(files, context, context / "Dockerfile"):
             pytest.fail("must not be entered")
     assert names(context) == {"app.py"}
     assert dangling or (context / "app.py").read_text() == "theirs"
@@ -70,6 +72,48 @@ def test_nothing_of_the_users_is_overwritten(tmp_path: Path, context: Path, dang
 
 def test_two_files_of_one_name_are_refused(tmp_path: Path, context: Path) -> None:
     files = (fetched(tmp_path, "a", "/one/x"), fetched(tmp_path, "b", "/two/x"))
-    with pytest.raises(BuildError, match="where something is"), files_in_context(files, context):
+    with (
+        pytest.raises(BuildError, match="where something is"),
+        files_in_context(files, context, context / "Dockerfile"),
+    ):
         pytest.fail("must not be entered")
     assert names(context) == {"app.py"}
+
+
+@pytest.mark.parametrize(
+    ("ignore", "kept_out"),
+    [
+        ("**/*.bin\n", True),
+        ("# all\n*\n", True),
+        ("*\n!model.bin\n", False),
+        ("data\n", False),
+    ],
+)
+def test_a_file_that_dockerignore_keeps_out_is_refused(
+    tmp_path: Path, ignore: str, kept_out: bool
+) -> None:
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / ".dockerignore").write_text(ignore)
+    files = (fetched(tmp_path, "a.bin", "/model/model.bin"),)
+    placing = files_in_context(files, context, context / "Dockerfile")
+    if kept_out:
+        with (
+            pytest.raises(BuildError, match=r"model\.bin in the context, and \.dockerignore"),
+            placing,
+        ):
+            pass
+    else:
+        with placing:
+            assert (context / "model.bin").exists()
+    assert not (context / "model.bin").exists()
+
+
+def test_the_dockerfiles_own_ignore_file_wins(tmp_path: Path) -> None:
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / ".dockerignore").write_text("*.bin\n")
+    (context / "Dockerfile.dockerignore").write_text("data\n")
+    files = (fetched(tmp_path, "a.bin", "/model/model.bin"),)
+    with files_in_context(files, context, context / "Dockerfile"):
+        assert (context / "model.bin").exists()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 
 import pytest
@@ -21,6 +22,25 @@ def test_defaults(plan_of: Callable[..., Plan]) -> None:
     assert (spec.manifests, spec.namespace, spec.release) == (("k8s/",), None, "score")
     assert (spec.deploy_by, spec.timeout_s, spec.force) == ("digest", 600.0, False)
     assert (deploy.cluster.kubeconfig, deploy.cluster.context) == (None, None)
+
+
+@pytest.mark.parametrize("wrap", [0, 76])
+def test_a_kubeconfig_may_come_as_base64(plan_of: Callable[..., Plan], wrap: int) -> None:
+    text = "apiVersion: v1\nkind: Config\nclusters: []\ncontexts: []\nusers: []\n"
+    encoded = base64.b64encode(text.encode()).decode()
+    lines = [encoded[at : at + wrap] for at in range(0, len(encoded), wrap)] if wrap else [encoded]
+    deploy = plan_of({"kubeconfig": "\n".join(lines)}).deploy
+    assert deploy
+    assert deploy.cluster.kubeconfig
+    assert deploy.cluster.kubeconfig.reveal() == text
+
+
+def test_a_long_line_that_is_no_kubeconfig_is_refused_and_never_shown(
+    faults_of: Callable[..., tuple[Fault, ...]],
+) -> None:
+    [fault] = faults_of({"kubeconfig": "Zm9v" * 100})
+    assert (fault.name, fault.given) == ("kubeconfig", None)
+    assert "Zm9v" not in str(fault)
 
 
 def test_everything(plan_of: Callable[..., Plan]) -> None:

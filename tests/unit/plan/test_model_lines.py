@@ -169,6 +169,8 @@ def test_where_it_goes(text: str, target: str, is_folder: bool, file: str | None
         ("file://host/m", "must be file:PATH"),
         ("s3://bucket/m =>", "must start with /"),
         ("s3://bucket/m => code/", "must start with /"),
+        ("azblob://account/models/../x", "no . and no .."),
+        ("s3://bucket/a/./b", "no . and no .."),
         ("s3://bucket/m => ../code/", "must start with /"),
         ("s3://bucket/m => /code/../../etc/", "no . and no .."),
         ("s3://bucket/m => /./code/", "no . and no .."),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+
 from modelferry.inputs import INPUTS, from_values
 from modelferry.plan import secrets
 
@@ -19,6 +21,21 @@ users:
 def revealed(**values: str) -> set[str]:
     given = {name.replace("_", "-"): value for name, value in values.items()}
     return {secret.reveal() for secret in secrets(from_values(given))}
+
+
+def test_a_kubeconfig_as_base64_is_secret_as_a_whole_and_in_parts() -> None:
+    text = KUBECONFIG + "clusters: []\n"
+    encoded = base64.b64encode(text.encode()).decode()
+    assert revealed(kubeconfig=encoded) == {
+        encoded,
+        "hunter-token",
+        "aHVudGVyLWtleQ==",
+        "hunter-password",
+    }
+
+
+def test_a_line_too_long_for_a_path_is_secret() -> None:
+    assert revealed(kubeconfig="x" * 300) == {"x" * 300}
 
 
 def test_every_secret_input_is_there() -> None:

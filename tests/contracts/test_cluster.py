@@ -219,13 +219,23 @@ def limited(cluster: Cluster, namespace: str, kubeconfig: str) -> Callable[..., 
     return log_in
 
 
-def review(cluster: Cluster, namespace: str, *resources: Resource) -> tuple[str, ...]:
+def review(
+    cluster: Cluster, namespace: str, *resources: Resource, asked: bool = False
+) -> tuple[str, ...]:
     places = [(resource, namespace) for resource in resources]
-    return cluster.check_apply(places, watched=lambda resource: resource != SECRETS)
+    return cluster.check_apply(places, watched=lambda resource: resource != SECRETS, asked=asked)
 
 
 def test_the_documented_role_is_enough(limited: Callable[..., Cluster], namespace: str) -> None:
-    assert review(limited(), namespace, DEPLOYMENTS, PODS, SECRETS) == ()
+    assert review(limited(), namespace, DEPLOYMENTS, PODS, SECRETS, asked=True) == ()
+
+
+def test_checks_need_a_way_to_the_pods(limited: Callable[..., Cluster], namespace: str) -> None:
+    walled = limited("pods/portforward", "pods/proxy")
+    assert review(walled, namespace, DEPLOYMENTS) == ()
+    with pytest.raises(RolloutError) as raised:
+        review(walled, namespace, DEPLOYMENTS, asked=True)
+    assert f"- missing: get pods/portforward in namespace {namespace}" in raised.value.seen
 
 
 def test_missing_verbs_are_all_named(limited: Callable[..., Cluster], namespace: str) -> None:

@@ -34,14 +34,21 @@ class _Question:
         return f"{self.verb} {name}{group}{where}"
 
 
-def check(call: Call, objects: Places, watched: Callable[[Resource], bool]) -> tuple[str, ...]:
+def check(
+    call: Call, objects: Places, watched: Callable[[Resource], bool], *, asked: bool
+) -> tuple[str, ...]:
+    """`asked`: requests will be sent to the pods, which takes one of two ways."""
     needed = tuple(dict.fromkeys(_needed(objects, watched)))
-    useful = tuple(question for question in dict.fromkeys(_useful(objects)))
+    useful = tuple(dict.fromkeys(_useful(objects)))
+    tunnel = tuple(dict.fromkeys(_tunnel(objects))) if asked else ()
+    proxy = tuple(dict.fromkeys(_proxy(objects))) if asked else ()
     with ThreadPoolExecutor(8) as pool:
-        questions = (*needed, *useful)
+        questions = (*needed, *useful, *tunnel, *proxy)
         answers = pool.map(lambda question: _ask(call, question), questions)
         allowed = dict(zip(questions, answers, strict=True))
     missing = [question for question in needed if not allowed[question]]
+    if not all(allowed[question] for question in proxy):
+        missing += [question for question in tunnel if not allowed[question]]
     if missing:
         more = f" (and {len(missing) - 1} more)" if missing[1:] else ""
         raise RolloutError(
@@ -71,12 +78,26 @@ def _needed(objects: Places, watched: Callable[[Resource], bool]) -> Iterator[_Q
 
 
 def _useful(objects: Places) -> Iterator[_Question]:
-    for namespace in dict.fromkeys(where for kind, where in objects if _makes_pods(kind)):
+    for namespace in _pod_namespaces(objects):
         yield _Question("get", PODS, namespace, "log")
-        # a WebSocket begins as a GET, and newer API servers ask for `create` besides
+        yield from _reading(EVENTS, namespace)
+
+
+def _tunnel(objects: Places) -> Iterator[_Question]:
+    """A WebSocket begins as a GET, and newer API servers ask for `create` besides."""
+    for namespace in _pod_namespaces(objects):
         yield _Question("get", PODS, namespace, "portforward")
         yield _Question("create", PODS, namespace, "portforward")
-        yield from _reading(EVENTS, namespace)
+
+
+def _proxy(objects: Places) -> Iterator[_Question]:
+    for namespace in _pod_namespaces(objects):
+        yield _Question("get", PODS, namespace, "proxy")
+        yield _Question("create", PODS, namespace, "proxy")
+
+
+def _pod_namespaces(objects: Places) -> Iterator[str | None]:
+    yield from dict.fromkeys(where for kind, where in objects if _makes_pods(kind))
 
 
 def _reading(resource: Resource, namespace: str | None) -> Iterator[_Question]:

@@ -68,10 +68,11 @@ class Cluster:
         objects: Sequence[tuple[Resource, str | None]],
         *,
         watched: Callable[[Resource], bool],
+        asked: bool = False,
     ) -> tuple[str, ...]:
         """Kinds and namespaces of what will be applied → warnings. Raises RolloutError naming
-        every verb that is missing. Changes nothing."""
-        return access_review.check(self._json, objects, watched)
+        every verb that is missing. `asked`: requests will go to the pods. Changes nothing."""
+        return access_review.check(self._json, objects, watched, asked=asked)
 
     def namespace_exists(self, name: str) -> bool:
         """True also where we may not look: the API server will say so itself."""

@@ -12,6 +12,7 @@ from modelferry.check_run import CheckResult, run_checks
 from modelferry.checks import Check
 from modelferry.cluster.client import Cluster
 from modelferry.cluster.pod_proxy import PodProxy
+from modelferry.cluster.resources import PODS
 from modelferry.cluster.tunnel import Tunnel, TunnelError
 from modelferry.errors import Annotation, Fault, InputError, RolloutFailed
 from modelferry.rollout.board import Applied, Board
@@ -137,8 +138,13 @@ def _failure(
     channel_said: str,
 ) -> RolloutFailed:
     name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
+    crash = _crash(cluster.get(PODS, name, namespace) or pod)
     more = f" (and {len(failed) - 1} more)" if failed[1:] else ""
-    what = f"a check failed on pod {name} ({target.label}): {failed[0]}{more}"
+    what = (
+        f"pod {name} ({target.label}): {crash} while it was checked"
+        if crash
+        else f"a check failed on pod {name} ({target.label}): {failed[0]}{more}"
+    )
     seen = [f"- {result}" for result in failed]
     if channel_said:
         seen.append(f"the way to the pod said: {channel_said}")
@@ -149,8 +155,21 @@ def _failure(
     return RolloutFailed(
         what,
         seen="\n".join(seen),
-        do="Correct the app or the line in `checks`; the pods run and are ready by their probes.",
+        do="Correct the app: its last words are above."
+        if crash
+        else "Correct the app or the line in `checks`; the pod runs, and is ready by its probes.",
         annotations=(
             Annotation(file=manifest.file, line=manifest.line, title="Check failed", message=what),
         ),
     )
+
+
+def _crash(pod: Object) -> str:
+    """How a container ended last, if one did; a check that got no answer is only the symptom."""
+    for status in pod.get("status", {}).get("containerStatuses") or ():
+        ended = status.get("state", {}).get("terminated") or (
+            status.get("lastState", {}).get("terminated")
+        )
+        if ended:
+            return f"container {status['name']} ended with exit code {ended.get('exitCode')}"
+    return ""

@@ -73,6 +73,7 @@ def prepare(plan: DeployPlan, *, built: ImageRef, context: RunContext) -> Target
     for warning in cluster.check_apply(
         [(entry.resource, entry.namespace) for entry in placement.objects],
         watched=lambda resource: watched(resource.api_version, resource.kind),
+        asked=bool(plan.spec.checks),
     ):
         log.warning("%s", warning)
     tolerate = _nothing if built.digest else _judges_images

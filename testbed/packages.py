@@ -51,7 +51,8 @@ def _disable_services(name: str) -> None:
     files = run("dpkg-query", "--listfiles", name).splitlines()
     units = [Path(f).name for f in files if "/systemd/system/" in f and f.endswith(".service")]
     for unit in units:
-        run("deb-systemd-helper", "disable", unit)
+        # the name is what tells it that no stranger calls; it acts for a maintainer script
+        run("deb-systemd-helper", "disable", unit, env={"DPKG_MAINTSCRIPT_PACKAGE": name})
 
 
 def _apt(lock: int, *arguments: str) -> None:

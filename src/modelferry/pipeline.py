@@ -98,6 +98,8 @@ def run(plan: Plan, recorder: Recorder) -> None:
     """Every stage of the plan. Raises what a stage raises; what was made for the run is removed."""
     ready = check(plan, recorder)
     if plan.dry_run:
+        would = [f"  would {change}" for change in ready.target.planned] if ready.target else []
+        recorder.note(dry_run="\n".join([describe(plan), *would]))
         return
     plan.context.temp.mkdir(mode=0o700, parents=True)
     try:

@@ -35,6 +35,7 @@ class RunReport:
     image: Image | None = None
     pushed: PushedImage | None = None
     rollout: Rollout | None = None
+    dry_run: str = ""  # what would happen, in words; empty when it was no dry run
     error: FerryError | None = None
     failed_stage: str = ""
     context: Mapping[str, str] = field(default_factory=dict[str, str])  # commit, branch, run: facts
@@ -151,6 +152,7 @@ def summary(report: RunReport) -> str:
         _heading(report),
         _failure(report.error) if report.error else "",
         _stage_table(report.stages),
+        f"What would happen:\n\n{_fenced(report.dry_run)}" if report.dry_run else "",
         _facts(report),
         _timeline(report.stages),
     ]
@@ -160,6 +162,8 @@ def summary(report: RunReport) -> str:
 def _heading(report: RunReport) -> str:
     if report.error:
         return f"## ✗ Modelferry: {report.failed_stage or 'the run'} failed"
+    if report.dry_run:
+        return "## ✓ Modelferry: dry run, nothing was changed"
     said = "deployed" if report.rollout else "pushed" if report.pushed else "done"
     untested = any(stage.mark == "not tested" for stage in report.stages)
     return f"## ✓ Modelferry: {said}{', not tested' if untested else ''}"

@@ -132,6 +132,12 @@ def test_the_summary_has_verdict_table_and_timeline() -> None:
     assert "| url | http://10.0.0.1/ |" in text
 
 
+def test_a_dry_run_says_so_and_what_would_happen() -> None:
+    text = summary(RunReport(dry_run="deploy:\n  would update deployment/score"))
+    assert text.startswith("## ✓ Modelferry: dry run, nothing was changed\n")
+    assert "  would update deployment/score\n```" in text
+
+
 def test_an_untested_image_is_said_to_be_untested() -> None:
     text = summary(RunReport(stages=(stage("test", "not tested"),), pushed=PUSHED))
     assert text.startswith("## ✓ Modelferry: pushed, not tested\n")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modelferry.artifacts import PushedImage, Rollout, RolloutState
 from modelferry.cluster import connect
@@ -47,6 +47,7 @@ class Target:
 
     cluster: Cluster
     namespace: str
+    planned: tuple[str, ...] = ()  # what an apply would do, as far as it is known before the build
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,9 +78,10 @@ def prepare(plan: DeployPlan, *, built: ImageRef, context: RunContext) -> Target
     ):
         log.warning("%s", warning)
     tolerate = _nothing if built.digest else _judges_images
-    for change in _look(target, placement, plan, tolerate=tolerate):
+    planned = tuple(str(change) for change in _look(target, placement, plan, tolerate=tolerate))
+    for change in planned:
         log.info("deploying would %s", change)
-    return target
+    return replace(target, planned=planned)
 
 
 def deploy(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from testbed import layout, packages
 from testbed.commands import run
+from testbed.part import TestbedError
 
 SUITE = "trixie"  # has docker-cli and docker-buildx, which the action's image needs
 _PACKAGES = ("ca-certificates", "python3", "python3-pip", "python3-venv")
@@ -106,7 +107,7 @@ def _apt_conf() -> str:
 
 
 def _sources(suite: str) -> str:
-    """The machine's own Debian mirrors, asked for this suite; Debian's own where it names none."""
+    """The machine's own Debian mirrors, asked for this suite."""
     release = platform.freedesktop_os_release().get("VERSION_CODENAME", suite)
     kinds = ("",) if suite == "sid" else ("", "-updates", "-security")
     suites = {f"{release}{kind}": f"{suite}{kind}" for kind in kinds}
@@ -119,7 +120,5 @@ def _sources(suite: str) -> str:
         if theirs in suites and component == "main"
     ]
     if not any(line.endswith(f" {suite} main") for line in found):
-        found = [f"deb http://deb.debian.org/debian {suite} main"]
-        if "-security" in kinds:
-            found.append(f"deb http://deb.debian.org/debian-security {suite}-security main")
+        raise TestbedError(f"apt's sources name no Debian mirror of {release}; add one.")
     return "".join(f"{line}\n" for line in dict.fromkeys(found))

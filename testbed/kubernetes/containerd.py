@@ -1,16 +1,19 @@
 """The node's container runtime: an own containerd, and the images and pods it holds."""
 
 import json
+import time
 from pathlib import Path
 
 from testbed import layout, network, processes
 from testbed.commands import run, succeeds
 from testbed.kubernetes import pause, settings
 from testbed.kubernetes.components import KUBE
+from testbed.part import TestbedError
 from testbed.registry import RegistryAccess
 
 NAME = "kube-containerd"
 _CNI_PLUGINS = "/usr/lib/cni"
+_PODS_S = 30.0
 
 
 def start(registry: RegistryAccess) -> None:
@@ -26,7 +29,7 @@ def stop() -> None:
     try:
         if settings.data("containerd").exists() and settings.config("containerd.toml").exists():
             _run_daemon()  # also after a crash: only containerd knows what it left behind
-            run(KUBE.path(), "remove-pods", f"unix://{settings.CONTAINERD_SOCKET}")
+            _remove_pods()
     finally:
         processes.stop(NAME)
 
@@ -35,6 +38,20 @@ def _run_daemon() -> None:
     settings.RUN.mkdir(parents=True, exist_ok=True)
     command = ["containerd", "--config", settings.config("containerd.toml")]
     processes.start(NAME, command, ready=_answers, timeout_s=30)
+
+
+def _remove_pods() -> None:
+    """Asked again while it is refused: the part that knows pods starts after the daemon answers."""
+    deadline = time.monotonic() + _PODS_S
+    while True:
+        try:
+            run(KUBE.path(), "remove-pods", f"unix://{settings.CONTAINERD_SOCKET}")
+        except TestbedError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+        else:
+            return
 
 
 def _answers() -> bool:

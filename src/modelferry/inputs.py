@@ -27,8 +27,8 @@ def _lines(meaning: str, *, otherwise: str = "") -> str:
     return field(default="", metadata=_facts("lines", meaning, otherwise))
 
 
-def _boolean(meaning: str) -> str:
-    return field(default="false", metadata=_facts("boolean", meaning, ""))
+def _boolean(meaning: str, default: str = "false") -> str:
+    return field(default=default, metadata=_facts("boolean", meaning, ""))
 
 
 def _secret(meaning: str, kind: Kind = "text") -> Secret:
@@ -45,12 +45,12 @@ class WhatToDo:
 
     stages: str = _text(
         "Stages that this step runs, always in the order fetch, build, test, push, deploy; "
-        "`build` implies `fetch`, and without `push` nothing is uploaded.",
+        "`build` implies `fetch`, and without `push` nothing is uploaded. `rollback` stands alone.",
         "fetch build test push deploy",
     )
     dry_run: str = _boolean(
-        "Do all that reads and nothing that writes: preflight, plan, server-side dry run of the "
-        "manifests."
+        "Do all that reads and nothing that writes: preflight, plan, server-side dry run and diff "
+        "of the manifests."
     )
 
 
@@ -137,6 +137,11 @@ class ImageInputs:
     insecure_registry: str = _boolean(
         "Speak plain http to the registry, for one on a private network."
     )
+    reuse: str = _boolean(
+        "Take the digest of the last release and build nothing when context, Dockerfile, build "
+        "inputs, base images, model and tests are the same as for that one.",
+        "true",
+    )
     image: str = _text(
         "Image built before, for a job that only deploys: `registry/repository@sha256:…`."
     )
@@ -187,8 +192,23 @@ class ClusterInputs:
     )
     deploy_by: str = _text("Whether pods name the image by `digest` or by `tag`.", "digest")
     timeout: str = _text("How long the rollout may take.", "10m")
+    rollback: str = _boolean("Return to what was there before when the rollout fails.", "true")
+    rollback_timeout: str = _text("How long that return may take.", "5m")
+    allow_older: str = _boolean("Deploy although a newer run has deployed.")
+    smoke_tests: str = _text(
+        "Path for pytest, or a command, that is run against the new pods only, with their address "
+        "in `MODEL_API_URL`."
+    )
+    check_url: str = _boolean(
+        "After the rollout, ask the checks once more through the output `url`, as a user's request "
+        "goes."
+    )
     imagepullsecrets: str = _lines("Pull secrets that are added to every pod, one a line.")
     force: str = _boolean("Take fields that another manager owns.")
+    to: str = _text(
+        "Release number or digest that `rollback` returns to.",
+        otherwise="the release before the current one",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,6 +96,8 @@ class Recorder:
 
 def run(plan: Plan, recorder: Recorder) -> None:
     """Every stage of the plan. Raises what a stage raises; what was made for the run is removed."""
+    if plan.rollback:
+        raise NotImplementedError("rollback")
     ready = check(plan, recorder)
     if plan.dry_run:
         would = [f"  would {change}" for change in ready.target.planned] if ready.target else []

@@ -35,4 +35,5 @@ class BuildSpec:
     platform: str | None  # os/arch[/variant]; None is the engine's own
     builder: str  # "docker", or a BuildKit address
     login: RegistryLogin | None
+    reuse: bool = True  # take the last release's digest when nothing changed
     kept_as: str  # builds of one key follow one another: the engine keeps the newest one's image

@@ -19,8 +19,8 @@ from modelferry.plan.parsing import (
     one_of,
     pairs,
 )
-from modelferry.rollout.spec import ClusterAccess, DeploySpec, ImageRule
-from modelferry.values import ImageRef, Secret
+from modelferry.rollout.spec import ClusterAccess, DeploySpec, ImageRule, RollbackSpec
+from modelferry.values import ImageRef, Secret, parse_digest
 
 BUILT_IN_VARIABLES = ("IMAGE", "IMAGE_DIGEST", "ACR_DNS", "Build.BuildId", "MODEL_VERSION")
 
@@ -74,7 +74,41 @@ def plan_deploy(
         checks=tests.checks,
         port=tests.port,
         start_timeout_s=tests.start_timeout_s,
+        rollback=faults.read("rollback", inputs.rollback, boolean, True),
+        rollback_timeout_s=faults.read(
+            "rollback-timeout", inputs.rollback_timeout, duration, 300.0
+        ),
+        allow_older=faults.read("allow-older", inputs.allow_older, boolean, False),
+        smoke_tests=inputs.smoke_tests or None,
+        check_url=_check_url(inputs, tests, faults),
     )
+
+
+def plan_rollback(inputs: ClusterInputs, deploy: DeploySpec, faults: Faults) -> RollbackSpec:
+    return RollbackSpec(
+        release=deploy.release,
+        namespace=deploy.namespace,
+        to=faults.read("to", inputs.to, _release_or_digest, "") or None,
+        timeout_s=deploy.timeout_s,
+    )
+
+
+def _check_url(inputs: ClusterInputs, tests: AppTests, faults: Faults) -> bool:
+    wanted = faults.read("check-url", inputs.check_url, boolean, False)
+    if wanted and not tests.checks:
+        faults.add("check-url", inputs.check_url, "needs checks to ask")
+    return wanted
+
+
+def _release_or_digest(text: str) -> str:
+    if re.fullmatch(r"[1-9][0-9]*", text):
+        return text
+    try:
+        return parse_digest(text)
+    except ValueError:
+        raise ValueError(
+            "must be a release's number, as `modelferry history` shows it, or a digest sha256:…"
+        ) from None
 
 
 def release_name(repository: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 import subprocess
@@ -33,7 +34,27 @@ def run_context(environ: Mapping[str, str]) -> RunContext:
         commit=commit,
         branch=branch or None,
         server_url=environ.get("GITHUB_SERVER_URL") or None,
+        default_branch=_default_branch(environ.get("GITHUB_EVENT_PATH"))
+        if on_runner
+        else git_default_branch(workspace),
     )
+
+
+def _default_branch(event: str | None) -> str | None:
+    """From the event that started the workflow; GitHub sets no variable for it."""
+    if not event:
+        return None
+    try:
+        name = json.loads(Path(event).read_text())["repository"]["default_branch"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # act and other runners send less
+    return str(name) or None
+
+
+def git_default_branch(folder: Path) -> str | None:
+    """What a clone remembers of its origin."""
+    name = _git(folder, "symbolic-ref", "--short", "refs/remotes/origin/HEAD") or ""
+    return name.partition("/")[2] or None
 
 
 def git_head(folder: Path) -> tuple[str | None, str | None]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from modelferry.apptest.spec import AppTests
 from modelferry.image.spec import BuildSpec
-from modelferry.plan.spec import DeployPlan, ModelPlan, Plan, PushPlan, Stage
+from modelferry.plan.spec import DeployPlan, ModelPlan, Plan, PushPlan, RollbackPlan, Stage
 from modelferry.values import format_duration
 
 
@@ -26,6 +26,8 @@ def describe(plan: Plan) -> str:
         lines += _section("push", ["nothing is uploaded"])
     if plan.deploy:
         lines += _section("deploy", _deploy(plan.deploy))
+    if plan.rollback:
+        lines += _section("rollback", _rollback(plan.rollback))
     return "\n".join(lines)
 
 
@@ -80,3 +82,19 @@ def _deploy(deploy: DeployPlan) -> Iterable[str]:
     yield f"release {spec.release} in {namespace}"
     yield from (f"manifests {pattern}" for pattern in spec.manifests)
     yield f"at most {format_duration(spec.timeout_s)}, {len(spec.checks)} checks on the new pods"
+    if spec.smoke_tests:
+        yield f"smoke tests: {spec.smoke_tests}"
+    if spec.check_url:
+        yield "then the checks once more through the service's address"
+    if spec.rollback:
+        limit = format_duration(spec.rollback_timeout_s)
+        yield f"on failure back to what was there, at most {limit}"
+    if spec.allow_older:
+        yield "also over a newer run's release"
+
+
+def _rollback(rollback: RollbackPlan) -> Iterable[str]:
+    spec = rollback.spec
+    namespace = f"namespace {spec.namespace}" if spec.namespace else "the context's namespace"
+    yield f"release {spec.release} in {namespace}, to {spec.to or 'the release before'}"
+    yield f"at most {format_duration(spec.timeout_s)}"

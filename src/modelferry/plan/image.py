@@ -8,10 +8,11 @@ from collections.abc import Callable, Collection, Mapping
 from modelferry.image.spec import BuildSpec, RegistryLogin
 from modelferry.inputs import ImageInputs
 from modelferry.plan.parsing import Faults, boolean, each, one_line, pairs, path_in, word
-from modelferry.plan.spec import PushPlan, RunContext
+from modelferry.plan.spec import ManagedTags, PushPlan, RunContext
 from modelferry.registry.access import RegistryAccess
 from modelferry.values import ImageRef, Secret, is_registry_host, is_repository, is_tag
 
+_LONGEST_BRANCH = 128 - len("mf-") - len("-app")
 BUILDER_SCHEMES = ("tcp", "unix", "docker-container", "kube-pod")
 
 
@@ -47,6 +48,7 @@ def plan_build(
         platform=faults.read("platform", inputs.platform, _platform, "") or None,
         builder=faults.read("builder", inputs.builder, _builder, "docker"),
         login=_login(access),
+        reuse=faults.read("reuse", inputs.reuse, boolean, True),
         kept_as=f"{inputs.registry}/{inputs.repository}"
         if inputs.repository
         else f"{file}#{context.repository or folder.name}",
@@ -79,7 +81,12 @@ def plan_push(
     tags = dict.fromkeys(each("tags", inputs.tags, _tag, faults))
     if access is None or not repository:
         return None
-    return PushPlan(access=access, repository=repository, tags=tuple(tags) or default_tags(context))
+    return PushPlan(
+        access=access,
+        repository=repository,
+        tags=tuple(tags) or default_tags(context),
+        managed=managed_tags(context.branch, context.default_branch),
+    )
 
 
 def plan_given_image(inputs: ImageInputs, push: PushPlan | None, faults: Faults) -> ImageRef | None:
@@ -96,6 +103,26 @@ def default_tags(context: RunContext) -> tuple[str, ...]:
         valid_tag(context.branch or ""),
     )
     return tuple(tag for tag in tags if is_tag(tag))
+
+
+def managed_tags(branch: str | None, default_branch: str | None) -> ManagedTags | None:
+    if not branch or not valid_tag(branch):
+        return None
+    image = _managed(branch)
+    fallback = _managed(default_branch) if valid_tag(default_branch or "") else None
+    if fallback == image:
+        fallback = None
+    return ManagedTags(
+        image=image,
+        app=f"{image}-app",
+        fallback_image=fallback,
+        fallback_app=f"{fallback}-app" if fallback else None,
+    )
+
+
+def _managed(branch: str | None) -> str:
+    """Two branches may come out alike: that costs them speed, as they share one last release."""
+    return f"mf-{valid_tag(branch or '')[:_LONGEST_BRANCH]}"
 
 
 def valid_tag(text: str) -> str:

@@ -8,12 +8,12 @@ from types import MappingProxyType
 
 from modelferry.inputs import Inputs, suggest
 from modelferry.plan.app_tests import plan_tests
-from modelferry.plan.cluster import plan_cluster, plan_deploy
+from modelferry.plan.cluster import plan_cluster, plan_deploy, plan_rollback
 from modelferry.plan.image import plan_build, plan_given_image, plan_push, plan_registry
 from modelferry.plan.model import plan_model
 from modelferry.plan.parsing import Faults, boolean
 from modelferry.plan.secret_values import secrets
-from modelferry.plan.spec import DeployPlan, Plan, PushPlan, RunContext, Stage
+from modelferry.plan.spec import DeployPlan, Plan, PushPlan, RollbackPlan, RunContext, Stage
 from modelferry.values import ImageRef
 
 
@@ -39,7 +39,12 @@ def make_plan(
         tags=_deployed_tags(inputs, push, image),
         registry=push.access if push and push.access.username else None,
     )
+    rollback = RollbackPlan(
+        cluster=deploy.cluster, spec=plan_rollback(inputs.cluster, spec, faults)
+    )
     _check_order(stages, inputs, faults)
+    if Stage.ROLLBACK in stages and not rollback.spec.release:
+        faults.add("release", None, "is needed to roll back: give it, or `repository`")
     if Stage.PUSH in stages:
         _check_push(inputs, push, faults)
     if Stage.DEPLOY in stages:
@@ -54,6 +59,7 @@ def make_plan(
         tests=tests if Stage.TEST in stages else None,
         push=push if Stage.PUSH in stages else None,
         deploy=deploy if Stage.DEPLOY in stages else None,
+        rollback=rollback if Stage.ROLLBACK in stages else None,
     )
 
 
@@ -72,6 +78,8 @@ def _stages(text: str, faults: Faults) -> tuple[Stage, ...]:
 
 def _check_order(stages: tuple[Stage, ...], inputs: Inputs, faults: Faults) -> None:
     given = inputs.what.stages
+    if Stage.ROLLBACK in stages and stages != (Stage.ROLLBACK,):
+        faults.add("stages", given, "rollback stands alone, in a step of its own")
     for stage in (Stage.TEST, Stage.PUSH):
         if stage in stages and Stage.BUILD not in stages:
             faults.add("stages", given, f"{stage} needs build before it, in the same step")

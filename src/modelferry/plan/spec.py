@@ -9,7 +9,7 @@ from pathlib import Path
 from modelferry.apptest.spec import AppTests
 from modelferry.image.spec import BuildSpec
 from modelferry.registry.access import RegistryAccess
-from modelferry.rollout.spec import ClusterAccess, DeploySpec
+from modelferry.rollout.spec import ClusterAccess, DeploySpec, RollbackSpec
 from modelferry.sources.spec import ModelLine, StorageAccess
 from modelferry.values import ImageRef
 
@@ -20,6 +20,7 @@ class Stage(StrEnum):
     TEST = "test"
     PUSH = "push"
     DEPLOY = "deploy"
+    ROLLBACK = "rollback"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,7 @@ class RunContext:
     commit: str | None
     branch: str | None  # a pull request's own branch; the tag's name where a tag started the run
     server_url: str | None
+    default_branch: str | None = None
 
     @property
     def run_label(self) -> str:
@@ -52,10 +54,24 @@ class ModelPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ManagedTags:
+    """Where a branch's last release is found again, and the app alone with its build cache.
+
+    A branch without its own starts from the default branch's.
+    """
+
+    image: str  # mf-<branch>
+    app: str  # mf-<branch>-app
+    fallback_image: str | None
+    fallback_app: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PushPlan:
     access: RegistryAccess
     repository: str
     tags: tuple[str, ...]
+    managed: ManagedTags | None = None  # None: the run has no branch
 
     @property
     def name(self) -> ImageRef:
@@ -72,6 +88,12 @@ class DeployPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackPlan:
+    cluster: ClusterAccess
+    spec: RollbackSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """A slice is None when its stage does not run, or there is nothing for it to do."""
 
@@ -83,3 +105,4 @@ class Plan:
     tests: AppTests | None
     push: PushPlan | None
     deploy: DeployPlan | None
+    rollback: RollbackPlan | None = None

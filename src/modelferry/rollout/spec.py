@@ -9,7 +9,7 @@ from modelferry.checks import Check
 from modelferry.cluster.access import ClusterAccess
 from modelferry.values import ImageRef
 
-__all__ = ["ClusterAccess", "DeploySpec", "ImageRule"]
+__all__ = ["ClusterAccess", "DeploySpec", "ImageRule", "RollbackSpec"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,3 +34,18 @@ class DeploySpec:
     checks: tuple[Check, ...]
     port: int | None
     start_timeout_s: float
+    rollback: bool = True  # return to what was there before, when the rollout fails
+    rollback_timeout_s: float = 300.0
+    allow_older: bool = False
+    smoke_tests: str | None = None  # pytest path or command
+    check_url: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackSpec:
+    """What the user said about returning to an earlier release, by hand."""
+
+    release: str
+    namespace: str | None
+    to: str | None  # release number or digest; None: the release before the current one
+    timeout_s: float

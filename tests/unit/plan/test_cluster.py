@@ -60,6 +60,12 @@ def test_everything(plan_of: Callable[..., Plan]) -> None:
             "timeout": "20m",
             "imagepullsecrets": "regcred\nother.secret",
             "force": "true",
+            "rollback": "false",
+            "rollback-timeout": "90s",
+            "allow-older": "true",
+            "smoke-tests": "tests/smoke",
+            "checks": "GET /",
+            "check-url": "true",
         }
     ).deploy
     assert deploy
@@ -79,6 +85,8 @@ def test_everything(plan_of: Callable[..., Plan]) -> None:
     }
     assert (spec.release, spec.deploy_by, spec.timeout_s) == ("lynx", "tag", 1200.0)
     assert (spec.image_pull_secrets, spec.force) == (("regcred", "other.secret"), True)
+    assert (spec.rollback, spec.rollback_timeout_s, spec.allow_older) == (False, 90.0, True)
+    assert (spec.smoke_tests, spec.check_url) == ("tests/smoke", True)
     assert deploy.cluster.kubeconfig
     assert deploy.cluster.kubeconfig.reveal() == "apiVersion: v1\nkind: Config"
 

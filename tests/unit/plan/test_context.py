@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from modelferry.plan import run_context
-from modelferry.plan.context import git_head
+from modelferry.plan.context import git_default_branch, git_head
 
 RUNNER = {
     "GITHUB_WORKSPACE": "/github/workspace",
@@ -33,6 +33,27 @@ def test_on_a_runner() -> None:
 def test_a_pull_request_has_its_own_branch() -> None:
     pull = {**RUNNER, "GITHUB_REF_NAME": "12/merge", "GITHUB_HEAD_REF": "feature/x"}
     assert run_context(pull).branch == "feature/x"
+
+
+@pytest.mark.parametrize(
+    ("event", "default"),
+    [
+        ('{"repository": {"default_branch": "trunk"}}', "trunk"),
+        ('{"repository": {}}', None),
+        ('{"repository": null}', None),
+        ("[]", None),
+        ("not JSON", None),
+        (None, None),
+    ],
+)
+def test_the_default_branch_is_in_the_event(
+    tmp_path: Path, event: str | None, default: str | None
+) -> None:
+    path = tmp_path / "event.json"
+    if event is not None:
+        path.write_text(event)
+    context = run_context({**RUNNER, "GITHUB_EVENT_PATH": str(path)})
+    assert context.default_branch == default
 
 
 def test_two_runs_never_share_their_folder() -> None:
@@ -81,6 +102,16 @@ def test_a_detached_head_has_no_branch(checkout: Path) -> None:
     commit, branch = git_head(checkout)
     assert commit
     assert branch is None
+
+
+def test_a_clone_knows_its_default_branch(
+    checkout: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    _git(checkout, "commit", "--quiet", "--allow-empty", "--message", "First")
+    clone = tmp_path_factory.mktemp("clone")
+    _git(clone, "clone", "--quiet", str(checkout), str(clone))
+    assert git_default_branch(clone) == "feature/x"
+    assert git_default_branch(checkout) is None
 
 
 def test_outside_a_checkout_there_is_neither(

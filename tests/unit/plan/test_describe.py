@@ -38,6 +38,16 @@ def test_says_what_each_stage_would_do(plan_of: Callable[..., Plan]) -> None:
         "  release score in namespace models",
         "  manifests k8s/",
         "  at most 10 min 0 s, 1 checks on the new pods",
+        "  on failure back to what was there, at most 5 min 0 s",
+    ]
+
+
+def test_says_what_a_rollback_would_do(plan_of: Callable[..., Plan]) -> None:
+    assert describe(plan_of({"stages": "rollback", "to": "7"})).splitlines() == [
+        "stages: rollback",
+        "rollback:",
+        "  release score in the context's namespace, to 7",
+        "  at most 10 min 0 s",
     ]
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from modelferry.errors import Fault
 from modelferry.plan import Plan, RunContext
-from modelferry.plan.image import default_tags, valid_tag
+from modelferry.plan.image import default_tags, managed_tags, valid_tag
+from modelferry.plan.spec import ManagedTags
 from modelferry.values import is_tag
 
 DIGEST = "sha256:" + "a" * 64
@@ -141,6 +142,45 @@ def test_default_tags_are_never_invalid(branch: str | None, commit: str | None) 
 )
 def test_branches_become_tags(branch: str, tag: str) -> None:
     assert valid_tag(branch) == tag
+
+
+@pytest.mark.parametrize(
+    ("branch", "default", "managed"),
+    [
+        (None, "main", None),
+        ("///", "main", None),
+        (
+            "main",
+            "main",
+            ManagedTags(image="mf-main", app="mf-main-app", fallback_image=None, fallback_app=None),
+        ),
+        (
+            "feature/x",
+            "main",
+            ManagedTags(
+                image="mf-feature-x",
+                app="mf-feature-x-app",
+                fallback_image="mf-main",
+                fallback_app="mf-main-app",
+            ),
+        ),
+        (
+            "x",
+            None,
+            ManagedTags(image="mf-x", app="mf-x-app", fallback_image=None, fallback_app=None),
+        ),
+    ],
+)
+def test_a_branch_without_its_own_starts_from_the_default_branch(
+    branch: str | None, default: str | None, managed: ManagedTags | None
+) -> None:
+    assert managed_tags(branch, default) == managed
+
+
+@given(st.text(max_size=300))
+def test_managed_tags_are_never_invalid(branch: str) -> None:
+    managed = managed_tags(branch, None)
+    assert managed is None or (is_tag(managed.image) and is_tag(managed.app))
 
 
 @pytest.mark.parametrize(

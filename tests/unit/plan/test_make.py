@@ -7,6 +7,7 @@ import pytest
 from modelferry.errors import Fault, InputError
 from modelferry.inputs import from_values
 from modelferry.plan import Plan, RunContext, Stage, make_plan
+from modelferry.rollout.spec import RollbackSpec
 from modelferry.values import ImageRef
 
 DIGEST = "sha256:" + "a" * 64
@@ -42,6 +43,15 @@ def test_a_delivery_without_a_model(plan_of: Callable[..., Plan]) -> None:
     assert plan.stages == ALL
 
 
+def test_a_rollback_stands_alone(plan_of: Callable[..., Plan]) -> None:
+    plan = plan_of({"stages": "rollback", "namespace": "models", "to": DIGEST, "timeout": "2m"})
+    assert plan.rollback
+    assert plan.rollback.spec == RollbackSpec(
+        release="score", namespace="models", to=DIGEST, timeout_s=120.0
+    )
+    assert (plan.model, plan.build, plan.push, plan.deploy) == (None, None, None, None)
+
+
 def test_a_job_that_only_deploys(plan_of: Callable[..., Plan]) -> None:
     plan = plan_of({"stages": "deploy", "image": f"reg.azurecr.io/team/score@{DIGEST}"})
     assert plan.deploy
@@ -68,7 +78,10 @@ def test_a_job_that_only_deploys_needs_no_registry(plan_of: Callable[..., Plan])
     ("given", "name", "says"),
     [
         ({"stages": "biuld"}, "stages", "did you mean build?"),
-        ({"stages": "rollback"}, "stages", "must be of fetch"),
+        ({"stages": "rollback fetch", "model": "s3://b/m"}, "stages", "rollback stands alone"),
+        ({"stages": "rollback", "repository": ""}, "release", "is needed to roll back"),
+        ({"stages": "rollback", "to": "v7"}, "to", "a release's number"),
+        ({"check-url": "true"}, "check-url", "needs checks"),
         ({"stages": "test"}, "stages", "test needs build"),
         ({"stages": "fetch push"}, "stages", "push needs build"),
         ({"stages": "fetch"}, "model", "is needed"),

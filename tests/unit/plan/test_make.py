@@ -78,7 +78,7 @@ def test_a_job_that_only_deploys_needs_no_registry(plan_of: Callable[..., Plan])
     ("given", "name", "says"),
     [
         ({"stages": "biuld"}, "stages", "did you mean build?"),
-        ({"stages": "rollback fetch", "model": "s3://b/m"}, "stages", "rollback stands alone"),
+        ({"stages": "rollback build"}, "stages", "rollback stands alone"),
         ({"stages": "rollback", "repository": ""}, "release", "is needed to roll back"),
         ({"stages": "rollback", "to": "v7"}, "to", "a release's number"),
         ({"check-url": "true"}, "check-url", "needs checks"),

@@ -139,3 +139,5 @@ class Rollout:
     objects: tuple[str, ...]  # "deployment/score", as applied
     previous_image: str | None
     url: str | None
+    diff: str = ""  # what was changed, for people; without secret values
+    release: int | None = None  # its number in the history, if one is kept

@@ -163,6 +163,11 @@ class Cluster:
             content_type="application/apply-patch+yaml",
         )
 
+    def create(self, resource: Resource, body: Object, namespace: str | None) -> Object:
+        """Refused (409) when there is one of this name already: of several, one caller wins."""
+        query = [("fieldManager", FIELD_MANAGER)]
+        return self._json("POST", resource.path(namespace), query=query, body=body)
+
     def try_to_create(self, resource: Resource, body: Object, namespace: str | None) -> None:
         """A dry run of a creation under a name of its own: the object's own may be taken."""
         metadata = {key: value for key, value in body["metadata"].items() if key != "name"}
@@ -186,7 +191,15 @@ class Cluster:
             content_type="application/json-patch+json",
         )
 
-    def delete(self, resource: Resource, name: str, namespace: str | None, *, uid: str) -> None:
+    def delete(
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str | None,
+        *,
+        uid: str,
+        dry_run: bool = False,
+    ) -> None:
         """Deletes this very object and what it owns; the caller waits until it is gone."""
         options = {
             "kind": "DeleteOptions",
@@ -194,7 +207,7 @@ class Cluster:
             # a Job goes after its pods, so that no old one works beside its successor's
             "propagationPolicy": "Background" if resource == PODS else "Foreground",
             "preconditions": {"uid": uid},
-        }
+        } | ({"dryRun": ["All"]} if dry_run else {})
         try:
             self._json("DELETE", resource.path(namespace, name), body=options)
         except Refused as refused:

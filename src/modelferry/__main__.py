@@ -17,10 +17,8 @@ from modelferry import pipeline, report
 from modelferry.errors import Cancelled, FerryError, RunCancelled
 from modelferry.inputs import Inputs, read_environment
 from modelferry.pipeline import Recorder
-from modelferry.plan import Plan, describe, make_plan, run_context, secrets
+from modelferry.plan import REPORT, Plan, describe, make_plan, run_context, secrets
 from modelferry.runner import Output, Runner, Terminal, logging_to, report_error
-
-REPORT = "modelferry-report.json"
 
 Given = tuple[str, Inputs, tuple[str, ...]]  # command, inputs, warnings
 

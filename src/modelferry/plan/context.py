@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from modelferry.plan.spec import RunContext
+from modelferry.plan.spec import REPORT, RunContext
 
 
 def run_context(environ: Mapping[str, str]) -> RunContext:
@@ -58,8 +58,11 @@ def git_default_branch(folder: Path) -> str | None:
 
 
 def git_head(folder: Path) -> tuple[str | None, str | None]:
-    """Commit and branch; None for what there is not: no git, no checkout, a detached head."""
-    return _git(folder, "rev-parse", "HEAD"), _git(folder, "symbolic-ref", "--short", "HEAD")
+    """Commit and branch; None for what there is not: no git, no checkout, a detached head, and
+    no commit for a tree that differs from it."""
+    changed = _git(folder, "status", "--porcelain", "--", ".", f":!{REPORT}")
+    commit = None if changed else _git(folder, "rev-parse", "HEAD")
+    return commit, _git(folder, "symbolic-ref", "--short", "HEAD")
 
 
 def _git(folder: Path, *words: str) -> str | None:

@@ -14,6 +14,9 @@ from modelferry.sources.spec import ModelLine, StorageAccess
 from modelferry.values import ImageRef
 
 
+REPORT = "modelferry-report.json"  # in the workspace; our own work, and nobody's change
+
+
 class Stage(StrEnum):
     FETCH = "fetch"
     BUILD = "build"

@@ -96,6 +96,16 @@ def test_a_checkout_without_commits_has_a_branch_alone(checkout: Path) -> None:
     assert git_head(checkout) == (None, "feature/x")
 
 
+@pytest.mark.parametrize("name", ["tracked", "untracked"])
+def test_a_changed_tree_is_no_commit(checkout: Path, name: str) -> None:
+    (checkout / "tracked").write_text("1")
+    _git(checkout, "add", "tracked")
+    _git(checkout, "commit", "--quiet", "--message", "First")
+    assert git_head(checkout)[0]
+    (checkout / name).write_text("2")
+    assert git_head(checkout) == (None, "feature/x")
+
+
 def test_a_detached_head_has_no_branch(checkout: Path) -> None:
     _git(checkout, "commit", "--quiet", "--allow-empty", "--message", "First")
     _git(checkout, "checkout", "--quiet", "--detach")

@@ -1,0 +1,172 @@
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Callable
+
+import pytest
+
+from modelferry.errors import BuildError, Cancelled
+from modelferry.image.layer_entries import (
+    NOTHING,
+    LayerEntries,
+    Record,
+    Trace,
+    Traces,
+    read_records,
+    records_json,
+    scan_layer,
+)
+from modelferry.image.workers import Stop
+from modelferry.values import Digest
+
+LAYER = "application/vnd.oci.image.layer.v1.tar"
+LONG = "é" * 120
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, **given: object) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type = kind
+    for key, value in given.items():
+        setattr(info, key, value)
+    return info
+
+
+def tar(*members: tarfile.TarInfo, form: int = tarfile.PAX_FORMAT) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=form) as archive:
+        for info in members:
+            archive.addfile(info, io.BytesIO(b"\xff" * info.size))
+    return out.getvalue()
+
+
+def scan(data: bytes, *names: str) -> Traces:
+    return scan_layer(lambda a, b: data[a:b], len(data), LAYER, names, Stop())
+
+
+MEMBERS = (
+    member("./", tarfile.DIRTYPE, mode=0o755),
+    member("srv/", tarfile.DIRTYPE, mode=0o2775, uid=12, gid=2**40, mtime=1_000_000_000.75),
+    member("srv/model.bin", size=700),
+    member("srv/other.bin", size=3 << 20),
+    member("lib", tarfile.SYMTYPE, linkname="usr/lib"),
+    member("srv/linked", tarfile.LNKTYPE, linkname="srv/model.bin"),
+    member(f"{LONG}/{LONG}/", tarfile.DIRTYPE, mode=0o700),
+    member(f"{LONG}/to", tarfile.SYMTYPE, linkname=f"/{LONG}"),
+    member("dev/null", tarfile.CHRTYPE),
+    member("a/.wh.gone"),
+    member("a/.wh..wh..opq"),
+    member("a/", tarfile.DIRTYPE, mode=0o1777),
+    member(".wh.tmp"),
+    member("tmp/", tarfile.DIRTYPE, mode=0o1777, mtime=-5),
+)
+
+
+@pytest.mark.parametrize(
+    "pack", [bytes, gzip.compress, lambda d: b"".join(map(gzip.compress, (d[:999], d[999:])))]
+)
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_what_a_layer_says(pack: Callable[[bytes], bytes], form: int) -> None:
+    found = scan(pack(tar(*MEMBERS, form=form)), "model.bin", "linked", "null")
+    assert found == {
+        "/srv": Trace("folder", 0o2775, 12, 2**40, 1_000_000_000),
+        "/srv/model.bin": Trace("file", 0o644),
+        "/lib": Trace("link", 0o644, target="usr/lib"),
+        "/srv/linked": Trace("file", 0o644),
+        f"/{LONG}/{LONG}": Trace("folder", 0o700),
+        f"/{LONG}/to": Trace("link", 0o644, target=f"/{LONG}"),
+        "/dev/null": Trace("file", 0o644),
+        "/a/gone": Trace(whiteout=True),
+        "/a": Trace("folder", 0o1777, opaque=True),
+        "/tmp": Trace("folder", 0o1777, mtime_s=-5, whiteout=True),
+    }
+
+
+def test_contents_of_a_plain_layer_are_not_read() -> None:
+    data, asked = tar(member("big", size=64 << 20), member("d/", tarfile.DIRTYPE)), []
+
+    def read(start: int, stop: int) -> bytes:
+        asked.append(stop - start)
+        return data[start:stop]
+
+    found = scan_layer(read, len(data), LAYER, (), Stop())
+    assert list(found) == ["/d"]
+    assert sum(asked) < 4 << 20
+
+
+def test_the_whole_root_can_be_opaque() -> None:
+    assert scan(tar(member(".wh..wh..opq"))) == {"/": Trace(opaque=True)}
+
+
+def test_a_name_leads_nowhere_else() -> None:
+    assert list(scan(tar(member("../../etc/x"), member("/abs/x")), "x")) == ["/etc/x", "/abs/x"]
+
+
+def test_an_old_prefix_is_part_of_the_name() -> None:
+    name = "/".join(["d" * 50] * 3)
+    assert list(scan(tar(member(name), form=tarfile.USTAR_FORMAT), "d" * 50)) == [f"/{name}"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"no tar at all" * 99,
+        tar(member("a", size=9))[:300],
+        gzip.compress(b"x" * 600),
+        b"\x1f\x8bxx" * 99,
+    ],
+)
+def test_what_is_no_tar_is_named(data: bytes) -> None:
+    with pytest.raises(BuildError, match=r"cannot be read as a tar \(application/vnd"):
+        scan(data)
+
+
+def test_zstd_is_named() -> None:
+    with pytest.raises(BuildError, match="zstd"):
+        scan(b"\x28\xb5\x2f\xfd" + bytes(99))
+
+
+def test_a_cancel_ends_the_reading() -> None:
+    stop = Stop()
+    stop.set()
+    data = tar(member("a"))
+    with pytest.raises(Cancelled):
+        scan_layer(lambda a, b: data[a:b], len(data), LAYER, (), stop)
+
+
+def digest(text: str) -> Digest:
+    return Digest(f"sha256:{hashlib.sha256(text.encode()).hexdigest()}")
+
+
+def test_a_record_spares_the_layer_as_far_as_it_goes() -> None:
+    reads: list[str] = []
+
+    def read_it() -> Traces:
+        reads.append("read")
+        return {"/srv": Trace("folder", 0o700), "/lib": Trace("link", target="usr/lib")}
+
+    record = Record(paths=frozenset(["/srv", "/srv/m"]), traces={"/srv": Trace("folder", 0o700)})
+    entries = LayerEntries(digest("a"), record=record, scan=read_it)
+    assert entries.at("/srv").mode == 0o700
+    assert entries.at("/srv/m") == NOTHING
+    assert entries.knows(["/srv"])
+    assert not entries.knows(["/lib"])
+    assert reads == []
+    assert entries.at("/lib").target == "usr/lib"
+    assert entries.at("/other") == NOTHING
+    assert reads == ["read"]
+    assert entries.record(["/lib", "/other"]) == Record(
+        paths=frozenset(["/lib", "/other"]), traces={"/lib": Trace("link", target="usr/lib")}
+    )
+
+
+def test_records_come_back_as_they_were() -> None:
+    paths = frozenset(["/srv", "/é/m"])
+    records = {
+        digest("a"): Record(
+            paths=paths, traces={"/srv": Trace("folder", 0o700, 1, 2, -3, "", True)}
+        ),
+        digest("b"): Record(paths=paths, traces={}),
+    }
+    assert read_records(json.dumps(records_json(records))) == records

@@ -123,6 +123,8 @@ class PushedImage:
     tags: tuple[str, ...]
     model_version: str = ""
     uploaded_bytes: int = 0
+    image_id: str = ""  # its config's digest, where no engine has the image
+    reused: bool = False  # a release of before, taken as it is
 
 
 class RolloutState(StrEnum):

@@ -132,9 +132,16 @@ class RolloutError(FerryError):
 class RolloutFailed(RolloutError):
     """The manifests were applied and did not become ready, or the checks failed."""
 
+    rolled_back: bool = False  # all that was changed is again as it was
+    previous_image: str | None = None  # what ran before
+
 
 class RollbackError(FerryError):
+    """After a failed rollout, or by hand: the way back failed as well."""
+
     status = 9
+
+    previous_image: str | None = None
 
 
 class RunCancelled(FerryError):

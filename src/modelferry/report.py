@@ -9,12 +9,18 @@ from hashlib import sha256
 from typing import Literal
 
 from modelferry.artifacts import Image, Model, PushedImage, ResolvedModel, Rollout, RolloutState
-from modelferry.errors import BUG_STATUS, FerryError, Several
+from modelferry.errors import BUG_STATUS, FerryError, RollbackError, RolloutFailed, Several
 from modelferry.values import Digest, format_bytes, format_duration
 
-Mark = Literal["passed", "failed", "not run", "not tested"]
+Mark = Literal["passed", "reused", "failed", "not run", "not tested"]
 
-MARKS: Mapping[Mark, str] = {"passed": "✓", "failed": "✗", "not run": "·", "not tested": "!"}
+MARKS: Mapping[Mark, str] = {
+    "passed": "✓",
+    "reused": "↺",
+    "failed": "✗",
+    "not run": "·",
+    "not tested": "!",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +41,7 @@ class RunReport:
     image: Image | None = None
     pushed: PushedImage | None = None
     rollout: Rollout | None = None
+    model_changed: bool | None = None  # from the last release; None where nobody can tell
     dry_run: str = ""  # what would happen, in words; empty when it was no dry run
     error: FerryError | None = None
     failed_stage: str = ""
@@ -64,13 +71,15 @@ def outputs(report: RunReport, report_path: str) -> dict[str, str]:
     return {
         "image": str(report.pushed.ref) if report.pushed else "",
         "digest": digest,
-        "imageid": report.image.engine_id if report.image else "",
+        "imageid": _image_id(report),
         "tags": "\n".join(report.pushed.tags) if report.pushed else "",
+        "image-reused": _truth(report.pushed and report.pushed.reused),
         "model-version": _model_version(report),
         "model-sha256": _of_all([(f.file.uri, f.sha256) for f in _fetched(report)]),
         "model-etag": _of_all([(f.uri, f.etag or "") for f in _resolved(report)]),
+        "model-changed": _truth(report.model_changed),
         "rollout": (rollout.state if rollout else _rollout_without_value(report)).value,
-        "previous-image": (rollout.previous_image or "") if rollout else "",
+        "previous-image": _previous_image(report),
         "url": (rollout.url or "") if rollout else "",
         "failed-stage": report.failed_stage,
         "report": report_path,
@@ -97,6 +106,7 @@ def to_json(report: RunReport) -> str:
         ],
         "model": {
             "version": _model_version(report),
+            "changed": report.model_changed,
             "chosen": list(report.resolved.reasons) if report.resolved else [],
             "files": [
                 {
@@ -132,6 +142,7 @@ def to_json(report: RunReport) -> str:
             "image": str(report.pushed.ref),
             "digest": report.pushed.digest,
             "tags": list(report.pushed.tags),
+            "reused": report.pushed.reused,
             "uploaded-bytes": report.pushed.uploaded_bytes,
         },
         "rollout": None
@@ -164,7 +175,11 @@ def _heading(report: RunReport) -> str:
         return f"## ✗ Modelferry: {report.failed_stage or 'the run'} failed"
     if report.dry_run:
         return "## ✓ Modelferry: dry run, nothing was changed"
-    said = "deployed" if report.rollout else "pushed" if report.pushed else "done"
+    said = "done"
+    if report.pushed:
+        said = "nothing changed, the last release is reused" if report.pushed.reused else "pushed"
+    if report.rollout:
+        said = "deployed"
     untested = any(stage.mark == "not tested" for stage in report.stages)
     return f"## ✓ Modelferry: {said}{', not tested' if untested else ''}"
 
@@ -257,9 +272,33 @@ def _of_all(values: Sequence[tuple[str, str]]) -> str:
     return sha256(listing.encode()).hexdigest()
 
 
+def _image_id(report: RunReport) -> str:
+    if report.image:
+        return report.image.engine_id
+    return report.pushed.image_id if report.pushed else ""
+
+
+def _truth(value: bool | None) -> str:
+    return "" if value is None else str(value).lower()
+
+
 def _rollout_without_value(report: RunReport) -> RolloutState:
-    failed = report.failed_stage == "deploy"
-    return RolloutState.FAILED if failed else RolloutState.SKIPPED
+    match report.error:
+        case RollbackError():
+            return RolloutState.ROLLBACK_FAILED
+        case RolloutFailed(rolled_back=True):
+            return RolloutState.ROLLED_BACK
+        case _:
+            failed = report.failed_stage == "deploy"
+            return RolloutState.FAILED if failed else RolloutState.SKIPPED
+
+
+def _previous_image(report: RunReport) -> str:
+    if report.rollout:
+        return report.rollout.previous_image or ""
+    if isinstance(report.error, RolloutFailed | RollbackError):
+        return report.error.previous_image or ""
+    return ""
 
 
 def _inline(text: str) -> str:

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
+
+import pytest
 
 from modelferry.artifacts import (
     FetchedFile,
@@ -18,10 +21,11 @@ from modelferry.errors import (
     InputError,
     ModelNotFound,
     RegistryError,
+    RollbackError,
     RolloutFailed,
     Several,
 )
-from modelferry.report import RunReport, StageResult, outputs, summary, to_json, verdict_line
+from modelferry.report import Mark, RunReport, StageResult, outputs, summary, to_json, verdict_line
 from modelferry.values import Digest, ImageRef
 
 DIGEST = Digest("sha256:" + "a" * 64)
@@ -47,7 +51,13 @@ def with_model(*names: str) -> RunReport:
     return RunReport(resolved=resolved, model=Model(resolved=resolved, files=fetched))
 
 
-def stage(name: str, mark: str = "passed", **facts: object) -> StageResult:
+def rolled_back() -> RolloutFailed:
+    error = RolloutFailed("x")
+    error.rolled_back = True
+    return error
+
+
+def stage(name: str, mark: Mark = "passed", **facts: object) -> StageResult:
     return StageResult(
         name=name, mark=mark, started_s=1.0, seconds=2.0, **{"figure": "fig", **facts}
     )
@@ -101,6 +111,45 @@ def test_a_deploy_that_raised_is_a_failed_rollout() -> None:
     assert outputs(failed, "r")["rollout"] == "failed"
     assert outputs(failed, "r")["failed-stage"] == "deploy"
     assert failed.status == 8
+
+
+@pytest.mark.parametrize(
+    ("error", "rollout", "status"),
+    [
+        (RolloutFailed("x"), "failed", 8),
+        (rolled_back(), "rolled-back", 8),
+        (RollbackError("x"), "rollback-failed", 9),
+    ],
+    ids=["failed", "rolled back", "rollback failed"],
+)
+def test_a_failed_rollout_says_what_came_of_the_way_back(
+    error: RolloutFailed | RollbackError, rollout: str, status: int
+) -> None:
+    error.previous_image = "r.example/team/score@sha256:old"
+    report = RunReport(error=error, failed_stage="deploy")
+    assert report.status == status
+    told = outputs(report, "")
+    assert told["rollout"] == rollout
+    assert told["previous-image"] == "r.example/team/score@sha256:old"
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"), [(True, "true"), (False, "false"), (None, "")], ids=str
+)
+def test_whether_the_model_changed_is_told_where_it_is_known(
+    changed: bool | None, told: str
+) -> None:
+    assert outputs(RunReport(model_changed=changed), "")["model-changed"] == told
+
+
+def test_a_reused_release_is_told_as_such() -> None:
+    pushed = replace(PUSHED, reused=True, image_id="sha256:config")
+    told = outputs(RunReport(pushed=pushed), "")
+    assert (told["image-reused"], told["imageid"]) == ("true", "sha256:config")
+    assert outputs(RunReport(pushed=PUSHED), "")["image-reused"] == "false"
+    text = summary(RunReport(pushed=pushed, stages=(stage("build", "reused"),)))
+    assert "nothing changed, the last release is reused" in text
+    assert "↺ build" in text
 
 
 def test_of_several_errors_the_first_gives_the_status() -> None:

@@ -13,7 +13,6 @@ from modelferry.rollout.spec import ClusterAccess, DeploySpec, RollbackSpec
 from modelferry.sources.spec import ModelLine, StorageAccess
 from modelferry.values import ImageRef
 
-
 REPORT = "modelferry-report.json"  # in the workspace; our own work, and nobody's change
 
 

@@ -124,7 +124,8 @@ def _known(event: yaml.NodeEvent, node: yaml.Node, anchors: dict[str, yaml.Node]
 
 def _where(error: yaml.MarkedYAMLError) -> tuple[int, int]:
     """Line and column. What has no end is noticed far below its beginning."""
-    begun = error.context_mark if "scanning" in (error.context or "") else None
+    is_open = re.search(r"simple key|quoted scalar", error.context or "")
+    begun = error.context_mark if is_open else None
     mark = begun or error.problem_mark or error.context_mark
     return (mark.line + 1, mark.column) if mark else (1, 0)
 

@@ -20,6 +20,8 @@ from modelferry.pipeline import Recorder
 from modelferry.plan import REPORT, Plan, describe, make_plan, run_context, secrets
 from modelferry.runner import Output, Runner, Terminal, logging_to, report_error
 
+_REPORTED = ("run", "rollback")  # commands that do something
+
 Given = tuple[str, Inputs, tuple[str, ...]]  # command, inputs, warnings
 
 
@@ -66,7 +68,7 @@ def _deliver(read: Callable[[], Given], output: Output, environ: Mapping[str, st
                 output.annotate("warning", warning, title="Modelferry", file=None, line=None)
             plan = make_plan(inputs, run_context(environ), environ=environ)
             workspace = plan.context.workspace
-            if command == "run":
+            if command in _REPORTED:
                 (workspace / REPORT).unlink(missing_ok=True)  # an earlier step's: no build context
             recorder.note(context=_facts(plan, environ))
             _act(command, plan, recorder, output)
@@ -76,7 +78,7 @@ def _deliver(read: Callable[[], Given], output: Output, environ: Mapping[str, st
             recorder.fail("inputs", RunCancelled(str(error)))
         except Exception as error:  # noqa: BLE001 - the one catch-all
             recorder.fail("run", _bug(error))
-    if command == "run":
+    if command in _REPORTED:
         try:
             _finish(recorder.report, output, workspace)
         except OSError as error:

@@ -24,13 +24,16 @@ from modelferry.inputs import (
 from modelferry.settings_file import NAME as SETTINGS_FILE
 from modelferry.settings_file import read_settings
 
-Command = Literal["run", "check", "plan"]
+Command = Literal["run", "check", "plan", "history", "rollback"]
 
 COMMANDS: Mapping[Command, str] = {
     "run": "carry the model and the app as far as `stages` says",
     "check": "do the preflight only: is everything there, and are we allowed",
     "plan": "say what would happen, asking nobody",
+    "history": "list what was released in the namespace, and what came of it",
+    "rollback": "return to the release before the current one, or to the one that `--to` names",
 }
+_STAGES: Mapping[str, str] = {"history": "rollback", "rollback": "rollback"}  # else the user's
 
 
 def parse(
@@ -64,7 +67,8 @@ def parse(
         for item in INPUTS
         if (value := getattr(flags, item.attribute)) is not None
     }
-    inputs = from_values({**settings, **environment, **given})
+    stages = {"stages": _STAGES[command]} if command in _STAGES else {}
+    inputs = from_values({**settings, **environment, **given, **stages})
     return cast("Command", command), inputs, (*notes, *warnings)
 
 

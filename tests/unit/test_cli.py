@@ -16,9 +16,16 @@ def inputs_of(folder: Path, *argv: str, **environ: str) -> Inputs:
     return inputs
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", ["run", "check", "plan"])
 def test_commands(tmp_path: Path, command: str) -> None:
     assert parse([command], environ={}, folder=tmp_path) == (command, Inputs(), ())
+
+
+@pytest.mark.parametrize("command", ["history", "rollback"])
+def test_commands_that_need_no_delivery(tmp_path: Path, command: str) -> None:
+    (tmp_path / "modelferry.yml").write_text("stages: fetch build\n")
+    expected = from_values({"stages": "rollback"})
+    assert parse([command], environ={}, folder=tmp_path) == (command, expected, ())
 
 
 @pytest.mark.parametrize("item", INPUTS, ids=lambda item: item.name)
@@ -75,8 +82,8 @@ def test_warnings_of_file_and_environment_are_handed_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        (["rnu"], "rnu: is no command: run, check, plan, did you mean run?"),
-        (["rollback"], "rollback: is no command"),
+        (["rnu"], "rnu: is no command: run, check, plan, history, rollback, did you mean run?"),
+        (["promote"], "promote: is no command"),
         (["run", "--modle", "x"], "--modle: is no flag, did you mean --model?"),
         (["run", "--dry_run"], "--dry_run: is no flag, did you mean --dry-run?"),
         (["run", "--azure-storage", "hunter2"], "--azure-storage: is no flag"),

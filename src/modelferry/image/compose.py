@@ -20,6 +20,8 @@ CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
 GZIP_LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
 
+_BUILD_CACHE = "moby.buildkit.cache."  # a builder's notes, of use beside the app's layers alone
+
 FILES_ANNOTATION = "modelferry.model.files"
 
 Pairs = tuple[tuple[str, str], ...]
@@ -72,6 +74,19 @@ def compose(
     )
 
 
+def compose_as_built(app: AppImage, annotations: Pairs = ()) -> Composition:
+    """The app alone, its config to the byte: a builder reads its inline cache out of it."""
+    config = describe(app.config, CONFIG_TYPE)
+    manifest = _manifest(config, app.layers, annotations)
+    return Composition(
+        config=config,
+        config_bytes=app.config,
+        manifest=describe(manifest, MANIFEST_TYPE),
+        manifest_bytes=manifest,
+        layers=app.layers,
+    )
+
+
 def describe(data: bytes, media_type: str) -> Descriptor:
     return Descriptor(media_type=media_type, digest=sha256(data), size_bytes=len(data))
 
@@ -116,7 +131,8 @@ def _config(
     below: int,
     labels: Pairs,
 ) -> bytes:
-    config: Json = json.loads(app.config)
+    given: Json = json.loads(app.config)
+    config = {key: given[key] for key in given if not key.startswith(_BUILD_CACHE)}
     config["rootfs"] = {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]}
     config["history"] = _history(config.get("history") or [], model, len(app.layers), below)
     if labels:

@@ -164,9 +164,13 @@ def test_an_app_without_labels_gets_ours(run: dict[str, Any] | None) -> None:
 
 
 def test_fields_that_we_do_not_know_stay() -> None:
-    composed = compose(app(1, **{"moby.buildkit.cache.v0": "x", "variant": "v8"}), ())
+    composed = compose(app(1, **{"os.version": "x", "variant": "v8"}), ())
     config = json.loads(composed.config_bytes)
-    assert (config["moby.buildkit.cache.v0"], config["variant"]) == ("x", "v8")
+    assert (config["os.version"], config["variant"]) == ("x", "v8")
+
+
+def test_a_builders_cache_stays_out_of_the_config() -> None:
+    assert b"moby" not in compose(app(1, **{"moby.buildkit.cache.v0": "x"}), ()).config_bytes
 
 
 def test_where_the_model_came_from_can_be_read_again() -> None:

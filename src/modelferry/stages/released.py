@@ -1,0 +1,181 @@
+"""What was released last, as far as the registry tells: read before the build, so that what did
+not change is neither built, read nor sent again.
+
+Nothing here is an error: a tag that is locked, purged, somebody else's or broken costs speed. No
+blob is relied on that the registry did not say it has.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import chain
+
+from modelferry.artifacts import Descriptor
+from modelferry.errors import FerryError
+from modelferry.image.released import (
+    IMAGE,
+    MODELS,
+    Released,
+    ReleasedApp,
+    ReleasedImage,
+    ReleasedLayer,
+    read_entries,
+    read_layers,
+)
+from modelferry.plan.spec import PushPlan
+from modelferry.registry.client import Registry
+from modelferry.registry.manifests import StoredManifest, is_index, read_image, read_index
+from modelferry.values import Digest, ImageRef
+
+log = logging.getLogger("modelferry.released")
+
+_ASKED_AT_ONCE = 8
+_UNREADABLE = (FerryError, ValueError, KeyError, TypeError, AttributeError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    repository: str
+    manifest: StoredManifest
+    config: Descriptor
+    config_bytes: bytes
+    layers: tuple[Descriptor, ...]
+    annotations: Mapping[str, str]
+
+
+def read_released(
+    registry: Registry,
+    push: PushPlan,
+    *,
+    others: Sequence[ImageRef] = (),
+    platform: str | None = None,
+) -> Released:
+    """`others`: images that this run knows of (its base, its caches); those on the same registry
+    may have blobs that are mounted rather than sent. `platform`: which image of an index."""
+    tags = push.managed
+    elsewhere = tuple(image for image in dict.fromkeys(others) if image.registry == registry.host)
+    with ThreadPoolExecutor(_ASKED_AT_ONCE, thread_name_prefix="released") as pool:
+        asked = [
+            pool.submit(_find, registry, push.repository, names, platform)
+            for names in (
+                (tags.image, tags.fallback_image) if tags else (),
+                (tags.app, tags.fallback_app) if tags else (),
+            )
+        ]
+        more = [
+            pool.submit(
+                _find,
+                registry,
+                image.repository,
+                (image.digest or image.tag or "latest",),
+                platform,
+            )
+            for image in elsewhere
+        ]
+        image, app = (future.result() for future in asked)
+        found = [future.result() for future in more]
+        released = _read(image, app, found)
+        return _with_present(released, registry, pool)
+
+
+def _read(image: _Found | None, app: _Found | None, others: Iterable[_Found | None]) -> Released:
+    models = app.annotations.get(MODELS) if app and image and _is_of(app, image) else None
+    image_layers = _layers(image, models)
+    app_layers = _layers(app)
+    return Released(
+        image=ReleasedImage(
+            digest=image.manifest.digest,
+            manifest=image.manifest.data,
+            config=image.config,
+            layers=image_layers,
+            annotations=image.annotations,
+        )
+        if image and image_layers
+        else None,
+        app=ReleasedApp(
+            config=app.config_bytes,
+            config_digest=app.config.digest,
+            layers=app_layers,
+            annotations=app.annotations,
+        )
+        if app and app_layers
+        else None,
+        others=tuple(chain.from_iterable(_layers(other) for other in others)),
+        records=read_entries(app.annotations) if app else {},
+    )
+
+
+def _is_of(app: _Found, image: _Found) -> bool:
+    return app.annotations.get(IMAGE) == image.manifest.digest
+
+
+def _layers(found: _Found | None, models: str | None = None) -> tuple[ReleasedLayer, ...]:
+    if found is None:
+        return ()
+    try:
+        return read_layers(found.layers, found.config_bytes, found.repository, models)
+    except (ValueError, KeyError, TypeError) as error:
+        log.info("%s@%s tells us nothing: %s", found.repository, found.manifest.digest, error)
+        return ()
+
+
+def _find(
+    registry: Registry, repository: str, references: Sequence[str | None], platform: str | None
+) -> _Found | None:
+    """The first of these that there is."""
+    for reference in references:
+        if reference is None:
+            continue
+        try:
+            if found := _get(registry, repository, reference, platform):
+                return found
+        except _UNREADABLE as error:
+            log.info("%s:%s tells us nothing: %s", repository, reference, error)
+    return None
+
+
+def _get(
+    registry: Registry, repository: str, reference: str, platform: str | None
+) -> _Found | None:
+    stored = registry.get_manifest(repository, reference)
+    if stored is not None and is_index(stored):
+        entries = read_index(stored)
+        digest = next((each.manifest.digest for each in entries if each.platform == platform), None)
+        stored = registry.get_manifest(repository, digest) if digest else None
+    if stored is None or is_index(stored):
+        return None
+    manifest = read_image(stored)
+    return _Found(
+        repository=repository,
+        manifest=stored,
+        config=manifest.config,
+        config_bytes=registry.read_blob(repository, manifest.config.digest),
+        layers=manifest.layers,
+        annotations=dict(manifest.annotations),
+    )
+
+
+def _with_present(released: Released, registry: Registry, pool: ThreadPoolExecutor) -> Released:
+    wanted: dict[Digest, str] = {
+        layer.descriptor.digest: layer.repository for layer in released.others
+    }
+    for part in (released.app, released.image):
+        wanted |= (
+            {layer.descriptor.digest: layer.repository for layer in part.layers} if part else {}
+        )
+    answers = pool.map(lambda item: _has(registry, item[1], item[0]), wanted.items())
+    present = {digest for digest, there in zip(wanted, answers, strict=True) if there}
+    if released.image:
+        present.add(released.image.config.digest)  # it was read
+    return replace(released, present=frozenset(present))
+
+
+def _has(registry: Registry, repository: str, digest: Digest) -> bool:
+    try:
+        return registry.has_blob(repository, digest)
+    except FerryError as error:
+        log.info("%s: %s", digest, error)
+        return False

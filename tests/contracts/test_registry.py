@@ -109,6 +109,13 @@ def test_a_large_blob_goes_in_pieces(
     assert registry.read_blob(unique, blob.digest) == blob.data
 
 
+def test_any_range_of_a_blob_is_read(registry: Registry, unique: str) -> None:
+    blob = Bytes(hashlib.shake_256(unique.encode()).digest((9 << 20) + 7))
+    registry.upload_blob(unique, blob, ignore)
+    for start, stop in ((0, 1), (5, 4096), (1 << 20, blob.size_bytes), (0, blob.size_bytes)):
+        assert registry.read_range(unique, blob.digest, start, stop) == blob.data[start:stop]
+
+
 def test_an_upload_survives_a_broken_line(
     registry: Registry, unique: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,8 +184,8 @@ def test_nobody_may_not_push(testbed: dict[str, str], unique: str) -> None:
 def test_a_right_to_read_is_no_right_to_push(registry: Registry, unique: str) -> None:
     """The token asked for pull alone, so the registry itself refuses the write."""
     with pytest.raises(IdentityError, match=f"does not let us push to {unique}"):
-        upload.Uploads(registry._transport, unique, pull_scopes(unique)).open()
-    assert upload.Uploads(registry._transport, unique, push_scopes(unique)).open()
+        upload.Uploads(registry._transport, unique, pull_scopes(unique)).session().open()
+    assert upload.Uploads(registry._transport, unique, push_scopes(unique)).session().open()
 
 
 def test_azures_refresh_token_logs_in_as_its_user(testbed: dict[str, str], unique: str) -> None:

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import threading
 import time
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, urlsplit
+from collections.abc import Iterator
 
 import pytest
 
@@ -20,198 +14,21 @@ from modelferry.registry import upload
 from modelferry.registry.access import RegistryAccess
 from modelferry.registry.client import Registry
 from modelferry.values import Digest, Secret
+from tests.contracts.misbehaving_registry import (
+    REPOSITORY,
+    Bytes,
+    Fault,
+    Handler,
+    Misbehaving,
+    forget,
+    hang_up,
+    keep_a_part_and_hang_up,
+    keep_and_hang_up,
+    serving,
+    status,
+)
 
 KIB = 1 << 10
-REPOSITORY = "team/score"
-
-
-class Misbehaving(ThreadingHTTPServer):
-    """Keeps uploads and manifests in memory. `faults[method]` are carried out one by one, each
-    instead of what the request wanted; a fault gets the handler and its full body."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.host = f"127.0.0.1:{self.server_port}"
-        self.uploads: dict[str, bytearray] = {}
-        self.blobs: dict[str, bytes] = {}
-        self.manifests: dict[str, bytes] = {}
-        self.seen: list[tuple[str, str, dict[str, str]]] = []
-        self.faults: dict[str, deque[Callable[[Handler, bytes], None]]] = defaultdict(deque)
-        self.largest_patch = 1 << 40
-        self.uploads_at = ""  # another server's origin
-        self.good_tokens: set[str] | None = None  # None: no login wanted
-        self.issued = 0
-        self.is_registry = True
-
-    def handle_error(self, *_: object) -> None:
-        """A client that goes away in mid-answer is what some tests are about."""
-
-    def count(self, method: str) -> int:
-        return sum(1 for seen, _, _ in self.seen if seen == method)
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Misbehaving
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: object) -> None: ...
-
-    def handle_any(self) -> None:
-        server = self.server
-        server.seen.append(
-            (self.command, self.path, {k.lower(): v for k, v in self.headers.items()})
-        )
-        if self.path.startswith("/token"):
-            return self.give_token()
-        if server.good_tokens is not None:
-            given_token = (self.headers["Authorization"] or "").removeprefix("Bearer ")
-            if given_token not in server.good_tokens:
-                self.rfile.read(int(self.headers.get("Content-Length", "0")))
-                realm = f'Bearer realm="http://{server.host}/token",service="{server.host}"'
-                return self.answer(401, **{"WWW-Authenticate": realm})
-        if urlsplit(self.path).path == "/v2/":
-            return self.answer(200 if server.is_registry else 404)
-        body = b""
-        if next(iter(server.faults[self.command]), None) is not keep_a_part_and_hang_up:
-            body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-        if server.faults[self.command]:
-            return server.faults[self.command].popleft()(self, body)
-        return getattr(self, f"on_{self.command.lower()}")(body)
-
-    do_GET = do_HEAD = do_POST = do_PATCH = do_PUT = do_DELETE = handle_any
-
-    def answer(self, status: int, content: bytes = b"", **headers: str) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
-
-    def upload_id(self) -> str:
-        return urlsplit(self.path).path.rpartition("/")[2]
-
-    def location(self) -> str:
-        return f"{self.server.uploads_at}/v2/{REPOSITORY}/blobs/uploads/{self.upload_id()}?state=x"
-
-    def give_token(self) -> None:
-        self.server.issued += 1
-        token = f"t{self.server.issued}"
-        assert self.server.good_tokens is not None
-        self.server.good_tokens.add(token)
-        self.answer(200, json.dumps({"token": token, "expires_in": 300}).encode())
-
-    def on_post(self, _: bytes) -> None:
-        name = f"u{len(self.server.uploads)}"
-        self.server.uploads[name] = bytearray()
-        self.path = f"/v2/{REPOSITORY}/blobs/uploads/{name}"
-        self.answer(202, Location=self.location())
-
-    def on_patch(self, body: bytes) -> None:
-        kept = self.server.uploads.get(self.upload_id())
-        if kept is None:
-            return self.answer(404)
-        start, _, stop = self.headers["Content-Range"].partition("-")
-        if int(start) != len(kept):
-            return self.answer(416)
-        assert int(stop) - int(start) + 1 == len(body)
-        if len(body) > self.server.largest_patch:
-            return self.answer(413)
-        kept += body
-        return self.answer(202, Location=self.location(), Range=f"0-{len(kept) - 1}")
-
-    def on_get(self, _: bytes) -> None:
-        path = urlsplit(self.path).path
-        name = path.rpartition("/")[2]
-        if "/uploads/" in path:
-            if name not in self.server.uploads:
-                return self.answer(404)
-            reached = max(0, len(self.server.uploads[name]) - 1)
-            return self.answer(204, Location=self.location(), Range=f"0-{reached}")
-        found = (self.server.manifests if "/manifests/" in path else self.server.blobs).get(name)
-        if found is None:
-            return self.answer(404)
-        return self.answer(200, found, **{"Docker-Content-Digest": sha(found)})
-
-    on_head = on_get
-
-    def on_put(self, body: bytes) -> None:
-        if "/manifests/" in self.path:
-            self.server.manifests[self.path.rpartition("/")[2]] = body
-            return self.answer(201, **{"Docker-Content-Digest": sha(body)})
-        kept = self.server.uploads.pop(self.upload_id(), None)
-        if kept is None:
-            return self.answer(404)
-        data = bytes(kept) + body
-        wanted = parse_qs(urlsplit(self.path).query)["digest"][0]
-        if sha(data) != wanted:
-            return self.answer(400, b'{"errors": [{"code": "DIGEST_INVALID", "message": "m"}]}')
-        self.server.blobs[wanted] = data
-        return self.answer(201, **{"Docker-Content-Digest": wanted})
-
-    def on_delete(self, _: bytes) -> None:
-        self.server.uploads.pop(self.upload_id(), None)
-        self.answer(204)
-
-
-Fault = Callable[[Handler, bytes], None]
-
-
-def status(number: int, **headers: str) -> Fault:
-    return lambda handler, _: handler.answer(number, **headers)
-
-
-def hang_up(handler: Handler, _: bytes) -> None:
-    handler.close_connection = True
-
-
-def keep_and_hang_up(handler: Handler, body: bytes) -> None:
-    """The piece arrived, and nobody hears of it."""
-    handler.server.uploads[handler.upload_id()] += body
-    handler.close_connection = True
-
-
-def keep_a_part_and_hang_up(handler: Handler, _: bytes) -> None:
-    handler.server.uploads[handler.upload_id()] += handler.rfile.read(10_000)
-    handler.close_connection = True
-
-
-def forget(handler: Handler, _: bytes) -> None:
-    handler.server.uploads.clear()
-    handler.answer(404)
-
-
-def cut_short(handler: Handler, _: bytes) -> None:
-    handler.send_response(200)
-    handler.send_header("Content-Length", "5000")
-    handler.end_headers()
-    handler.wfile.write(b"half of it")
-    handler.close_connection = True
-
-
-def sha(data: bytes) -> Digest:
-    return Digest(f"sha256:{hashlib.sha256(data).hexdigest()}")
-
-
-@dataclass(frozen=True)
-class Bytes:
-    data: bytes
-
-    @property
-    def digest(self) -> Digest:
-        return sha(self.data)
-
-    @property
-    def size_bytes(self) -> int:
-        return len(self.data)
-
-    def read(self, start: int, stop: int) -> bytes:
-        return self.data[start:stop]
-
-
 BLOB = Bytes(bytes(range(256)) * 800)  # 200 KiB: four pieces of 64
 
 
@@ -223,22 +40,14 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def server() -> Iterator[Misbehaving]:
-    yield from serving()
+    with serving() as made:
+        yield made
 
 
 @pytest.fixture
 def other() -> Iterator[Misbehaving]:
-    yield from serving()
-
-
-def serving() -> Iterator[Misbehaving]:
-    made = Misbehaving()
-    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield made
-    made.shutdown()
-    thread.join()
-    made.server_close()
+    with serving() as made:
+        yield made
 
 
 def client(server: Misbehaving) -> Registry:
@@ -307,7 +116,7 @@ def test_a_registry_that_never_lets_us_in_ends_as_an_identity_error(server: Misb
     assert server.count("POST") == 1
 
 
-@pytest.mark.parametrize(("largest", "patches"), [(16 * KIB, 1 + 13), (4 * KIB, 2 + 50), (100, 3)])
+@pytest.mark.parametrize(("largest", "patches"), [(16 * KIB, 1 + 13), (4 * KIB, 2 + 50), (100, 4)])
 def test_pieces_shrink_to_what_the_registry_takes(
     server: Misbehaving, largest: int, patches: int
 ) -> None:
@@ -324,6 +133,58 @@ def test_what_was_learnt_about_sizes_holds_for_the_next_blob(server: Misbehaving
     before = server.count("PATCH")
     registry.upload_blob(REPOSITORY, Bytes(BLOB.data + b"x"), lambda _: None)
     assert server.count("PATCH") - before == 51
+
+
+def test_a_registry_that_limits_only_ranges_gets_all_in_one_patch(server: Misbehaving) -> None:
+    server.largest_ranged = KIB
+    push(server)
+    patches = [headers for method, _, headers in server.seen if method == "PATCH"]
+    assert "content-range" not in patches[-1]
+    assert int(patches[-1]["content-length"]) == BLOB.size_bytes
+
+
+@pytest.mark.parametrize("number", [405, 501])
+def test_a_registry_without_pieces_gets_all_in_one_put(server: Misbehaving, number: int) -> None:
+    server.faults["PATCH"].extend([status(number)] * 9)
+    server.faults["GET"].extend([status(number)] * 9)
+    assert push(server) >= BLOB.size_bytes
+    assert (server.count("PATCH"), server.count("PUT")) == (4, 1)
+
+
+def test_the_least_size_that_a_registry_names_is_kept(server: Misbehaving) -> None:
+    server.least_piece = 100 * KIB
+    push(server)
+    lengths = [int(h["content-length"]) for method, _, h in server.seen if method == "PATCH"]
+    assert lengths == [100 * KIB, 100 * KIB]
+
+
+def test_the_digest_is_asked_for_when_all_bytes_are_read(server: Misbehaving) -> None:
+    """It may be known only then: the hash is taken in the same pass."""
+
+    class Late(Bytes):
+        furthest = 0
+
+        @property
+        def digest(self) -> Digest:
+            assert Late.furthest == self.size_bytes
+            return super().digest
+
+        def read(self, start: int, stop: int) -> bytes:
+            assert start <= Late.furthest
+            Late.furthest = max(stop, Late.furthest)
+            return super().read(start, stop)
+
+    server.faults["PATCH"].extend([Handler.on_patch, status(500), forget])
+    push(server, Late(BLOB.data))
+    Late.furthest = 0
+    push(server, Late(b"a small one"))
+
+
+def test_a_line_that_breaks_at_the_same_byte_gets_smaller_pieces(server: Misbehaving) -> None:
+    server.faults["PATCH"].extend([hang_up] * 3)
+    push(server)
+    lengths = [int(h["content-length"]) for method, _, h in server.seen if method == "PATCH"]
+    assert lengths[:4] == [64 * KIB, 64 * KIB, 64 * KIB, 16 * KIB]
 
 
 def test_a_lost_upload_starts_again(server: Misbehaving) -> None:
@@ -359,6 +220,12 @@ def test_a_finished_upload_whose_answer_is_lost_is_not_repeated(server: Misbehav
     assert (server.count("POST"), server.count("PUT"), server.count("HEAD")) == (1, 1, 1)
 
 
+def test_a_closing_put_that_fails_is_repeated_without_the_bytes(server: Misbehaving) -> None:
+    server.faults["PUT"].extend([status(503), hang_up])
+    assert push(server) == BLOB.size_bytes
+    assert (server.count("POST"), server.count("PUT")) == (1, 3)
+
+
 @pytest.mark.parametrize("number", [429, 503])
 def test_retry_after_is_kept(server: Misbehaving, number: int) -> None:
     server.faults["POST"].append(status(number, Retry_After="2"))
@@ -368,17 +235,37 @@ def test_retry_after_is_kept(server: Misbehaving, number: int) -> None:
     assert time.monotonic() - began >= 4
 
 
-def test_a_registry_that_stays_down_is_given_up(
-    server: Misbehaving, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_registry_that_stays_down_is_given_up(server: Misbehaving) -> None:
     registry = client(server)
-    pauses: list[float] = []
-    monkeypatch.setattr(registry._transport, "pause", pauses.append)
+    registry.check_push(REPOSITORY)
+    registry._transport.lasting_s = 2.0
     server.faults["POST"].extend([status(503)] * 99)
     with pytest.raises(RegistryError, match="HTTP 503"):
         registry.upload_blob(REPOSITORY, BLOB, lambda _: None)
-    assert server.count("POST") == 7
-    assert 10 < sum(pauses) < 60
+    assert server.count("POST") == 1 + 3
+
+
+def test_a_registry_that_goes_for_good_in_mid_upload_is_given_up(server: Misbehaving) -> None:
+    registry = client(server)
+    registry.check_push(REPOSITORY)
+    registry._transport.lasting_s = 2.0
+    server.faults["PATCH"].extend([Handler.on_patch, *[hang_up] * 99])
+    server.faults["GET"].extend([hang_up] * 99)
+    with pytest.raises(RegistryError, match="cannot be reached"):
+        registry.upload_blob(REPOSITORY, BLOB, lambda _: None)
+
+
+def test_a_token_that_is_refused_for_ever_in_mid_upload_is_an_identity_error(
+    server: Misbehaving,
+) -> None:
+    server.good_tokens = set()
+    registry = client(server)
+    registry.check_push(REPOSITORY)
+    registry._transport.lasting_s = 2.0
+    wants = {"WWW-Authenticate": f'Bearer realm="http://{server.host}/token"'}
+    server.faults["PATCH"].extend([status(401, **wants)] * 99)
+    with pytest.raises(IdentityError, match="does not let us push"):
+        registry.upload_blob(REPOSITORY, BLOB, lambda _: None)
 
 
 def test_another_host_gets_the_bytes_and_never_the_token(
@@ -393,39 +280,6 @@ def test_another_host_gets_the_bytes_and_never_the_token(
     assert other.count("PATCH") == 4
     assert all("authorization" not in headers for _, _, headers in other.seen)
     assert any("authorization" in headers for _, _, headers in server.seen)
-
-
-def test_a_redirected_download_leaves_the_token_behind(
-    server: Misbehaving, other: Misbehaving
-) -> None:
-    server.good_tokens = set()
-    config = Bytes(b'{"a": 1}')
-    other.blobs[config.digest] = config.data
-    url = f"http://{other.host}/v2/{REPOSITORY}/blobs/{config.digest}?sig=s"
-    server.faults["GET"].append(status(307, Location=url))
-    assert client(server).read_blob(REPOSITORY, config.digest) == config.data
-    assert [headers.get("authorization") for _, _, headers in other.seen] == [None]
-
-
-def test_an_answer_cut_short_is_asked_for_again(server: Misbehaving) -> None:
-    data = b'{"schemaVersion": 2}'
-    server.manifests["v1"] = data
-    server.faults["GET"].append(cut_short)
-    stored = client(server).get_manifest(REPOSITORY, "v1")
-    assert stored is not None
-    assert stored.data == data
-
-
-def test_a_manifest_with_other_bytes_than_its_digest_is_refused(server: Misbehaving) -> None:
-    server.manifests[sha(b"asked for")] = b"given"
-    with pytest.raises(RegistryError, match="has other bytes"):
-        client(server).get_manifest(REPOSITORY, sha(b"asked for"))
-
-
-def test_a_manifest_kept_under_another_digest_is_refused(server: Misbehaving) -> None:
-    server.faults["PUT"].append(status(201, Docker_Content_Digest=sha(b"other")))
-    with pytest.raises(RegistryError, match="has other bytes"):
-        client(server).put_manifest(REPOSITORY, "v1", b"{}", "application/x")
 
 
 def test_stopping_ends_an_upload_that_waits(server: Misbehaving) -> None:
@@ -450,11 +304,13 @@ def test_no_query_is_ever_shown(server: Misbehaving) -> None:
     )
 
 
-def test_nobody_there_is_said_with_the_address() -> None:
+def test_nobody_there_is_soon_said_with_the_address() -> None:
     access = RegistryAccess(host="127.0.0.1:1", username=None, password=None, plain_http=True)
+    began = time.monotonic()
     with pytest.raises(RegistryError, match=r"127\.0\.0\.1:1 cannot be reached") as caught:
         Registry(access, {}).check_push(REPOSITORY)
     assert "registry" in caught.value.do
+    assert time.monotonic() - began < 6
 
 
 def test_an_address_that_is_no_registry_is_named(server: Misbehaving) -> None:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import urlencode
 
-from modelferry.errors import RegistryError
+from modelferry.errors import FerryError, RegistryError
 from modelferry.registry.access import RegistryAccess
+from modelferry.registry.answers import Answer
 from modelferry.registry.keychain import find_credentials
 from modelferry.registry.manifests import ACCEPT, StoredManifest, digest_of
+from modelferry.registry.session import Session
 from modelferry.registry.tokens import Scopes
 from modelferry.registry.transport import Transport
 from modelferry.registry.upload import Blob, Uploads
 from modelferry.values import Digest
 
 log = logging.getLogger("modelferry.registry")
+
+_RANGE_BYTES = 8 << 20  # of one request
 
 
 class Registry:
@@ -33,33 +37,32 @@ class Registry:
 
     def check_push(self, repository: str) -> None:
         """IdentityError or RegistryError unless a push would be let in; leaves nothing there."""
-        uploads = self._uploads_to(repository)
-        uploads.cancel(uploads.open())
+        self._uploads_to(repository).session().open().cancel()
         log.info("%s accepts a push to %s %s", self.host, repository, self._transport.who)
 
     def has_blob(self, repository: str, digest: Digest) -> bool:
-        answer = self._transport.call(
-            "HEAD",
-            f"/v2/{repository}/blobs/{digest}",
-            expect=(200, 404),
-            doing=f"look into {repository}",
-            scopes=push_scopes(repository),
-        )
-        return answer.status == 200
+        return self._look(repository, f"blobs/{digest}") is not None
 
     def mount_blob(self, repository: str, digest: Digest, source: str) -> bool:
         """Take a blob over from another repository; False where the registry would not."""
         query = urlencode({"mount": digest, "from": source})
-        answer = self._transport.call(
-            "POST",
-            f"/v2/{repository}/blobs/uploads/?{query}",
-            expect=(201, 202),
-            doing=f"push to {repository}",
-            scopes=(*push_scopes(repository), f"repository:{source}:pull"),
-            headers={"Content-Length": "0"},
-        )
+        scopes = (*push_scopes(repository), f"repository:{source}:pull")
+        try:
+            answer = self._transport.call(
+                "POST",
+                f"/v2/{repository}/blobs/uploads/?{query}",
+                expect=(201, 202),
+                doing=f"mount from {source} to {repository}",
+                scopes=scopes,
+                headers={"Content-Length": "0"},
+            )
+        except FerryError as error:
+            if error.temporary:
+                raise
+            log.info("not mounted from %s: %s", source, error.what)  # we may not read there, say
+            return False
         if answer.status == 202 and "Location" in answer.headers:
-            self._uploads_to(repository).cancel(answer.headers["Location"])
+            Session(self._transport, repository, scopes).take_over(answer).cancel()
         return answer.status == 201
 
     def upload_blob(self, repository: str, blob: Blob, on_sent: Callable[[int], None]) -> None:
@@ -67,26 +70,17 @@ class Registry:
 
     def read_blob(self, repository: str, digest: Digest) -> bytes:
         """A small blob, such as an image's config, whole and checked."""
-        answer = self._transport.call(
-            "GET",
-            f"/v2/{repository}/blobs/{digest}",
-            expect=(200,),
-            doing=f"read from {repository}",
-            scopes=pull_scopes(repository),
-        )
+        answer = self._read(repository, f"blobs/{digest}", expect=(200,))
         self._check_digest(digest, digest_of(answer.body), repository)
         return answer.body
 
+    def read_range(self, repository: str, digest: Digest, start: int, stop: int) -> bytes:
+        """Bytes of a blob of any size, unchecked: they may be in the middle of it."""
+        return b"".join(self._ranges(repository, digest, start, stop))
+
     def head_manifest(self, repository: str, reference: str) -> Digest | None:
-        answer = self._transport.call(
-            "HEAD",
-            f"/v2/{repository}/manifests/{reference}",
-            expect=(200, 404),
-            doing=f"look into {repository}",
-            scopes=pull_scopes(repository),
-            headers={"Accept": ACCEPT},
-        )
-        if answer.status == 404:
+        answer = self._look(repository, f"manifests/{reference}", accept=ACCEPT)
+        if answer is None:
             return None
         if digest := answer.headers.get("Docker-Content-Digest"):
             return Digest(digest)
@@ -95,14 +89,8 @@ class Registry:
 
     def get_manifest(self, repository: str, reference: str) -> StoredManifest | None:
         """`reference`: a tag or a digest. None where the registry has no such manifest."""
-        answer = self._transport.call(
-            "GET",
-            f"/v2/{repository}/manifests/{reference}",
-            expect=(200, 404),
-            doing=f"read from {repository}",
-            scopes=pull_scopes(repository),
-            headers={"Accept": ACCEPT},
-        )
+        path = f"manifests/{reference}"
+        answer = self._read(repository, path, expect=(200, 404), headers={"Accept": ACCEPT})
         if answer.status == 404:
             return None
         digest = digest_of(answer.body)
@@ -125,6 +113,52 @@ class Registry:
         kept = Digest(answer.headers.get("Docker-Content-Digest", digest_of(data)))
         self._check_digest(digest_of(data), kept, repository)
         return kept
+
+    def _look(self, repository: str, path: str, accept: str = "*/*") -> Answer | None:
+        """None where there is nothing."""
+        answer = self._transport.call(
+            "HEAD",
+            f"/v2/{repository}/{path}",
+            expect=(200, 404),
+            doing=f"look into {repository}",
+            scopes=pull_scopes(repository),
+            headers={"Accept": accept},
+        )
+        return answer if answer.status == 200 else None
+
+    def _read(
+        self,
+        repository: str,
+        path: str,
+        *,
+        expect: tuple[int, ...],
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        return self._transport.call(
+            "GET",
+            f"/v2/{repository}/{path}",
+            expect=expect,
+            doing=f"read from {repository}",
+            scopes=pull_scopes(repository),
+            headers=headers,
+        )
+
+    def _ranges(self, repository: str, digest: Digest, start: int, stop: int) -> Iterator[bytes]:
+        while start < stop:
+            last = min(start + _RANGE_BYTES, stop) - 1
+            asked = {"Range": f"bytes={start}-{last}"}
+            answer = self._read(repository, f"blobs/{digest}", expect=(206, 200), headers=asked)
+            given, size = answer.headers.get("Content-Range", ""), len(answer.body)
+            whole = answer.status == 200 and start == 0 and size == stop
+            # Less than asked for is allowed, and asked for again.
+            in_place = given.startswith(f"bytes {start}-{start + size - 1}/")
+            if not (whole or (in_place and 0 < size <= last + 1 - start)):
+                raise RegistryError(
+                    f"{self.host} does not give bytes {start}-{last} of {digest}",
+                    seen=f"GET: HTTP {answer.status}, Content-Range {given!r}, {size} bytes",
+                )
+            yield answer.body
+            start += size
 
     def _check_digest(self, wanted: Digest, got: Digest, repository: str) -> None:
         if wanted != got:

@@ -1,59 +1,41 @@
-"""HTTP to one registry: which scheme, who asks, what is tried again, where a request may go."""
+"""Requests to one registry: which scheme, who asks, what is tried again, where a request may go."""
 
 from __future__ import annotations
 
 import ipaddress
-import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from urllib.parse import urljoin, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import urllib3
-from urllib3.exceptions import HTTPError, SSLError
 
-from modelferry import __version__
 from modelferry.errors import Cancelled, RegistryError
 from modelferry.registry.access import RegistryAccess
 from modelferry.registry.answers import Answer, refusal, without_query
 from modelferry.registry.keychain import Credentials
+from modelferry.registry.patience import FIRST_S, LASTING_S, Patience
 from modelferry.registry.tokens import Authorizer, Scopes
-from modelferry.retry import retry
+from modelferry.registry.wire import Body, Wire
 
-log = logging.getLogger("modelferry.registry")
-
-TRIES = 7  # half a minute in all: long enough for a registry to restart
-FIRST_TRIES = 3
-_TIMEOUT = urllib3.Timeout(connect=20, read=300)  # a registry may move gigabytes before it answers
-_CONNECTIONS = 8
-_LARGEST_BODY = 16 << 20
-_TLS_REFUSALS = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Body:
-    """Content that is produced while it is sent, and can be produced again."""
-
-    size_bytes: int
-    produce: Callable[[], Iterator[bytes]]
 
 
 class Transport:
     def __init__(self, access: RegistryAccess, credentials: Credentials | None) -> None:
         self.host = access.host
         self.who = f"as {credentials}" if credentials else "without a login"
+        self.lasting_s = LASTING_S
         self._access = access
-        self._pools: dict[str | None, urllib3.PoolManager] = {}
+        self._wire = Wire(access.host)
         self._origin: str | None = None
+        self._answered = False  # any request of ours, by what a registry that works says
         self._stopped = threading.Event()
         self._lock = threading.Lock()  # of the origin
-        self._pool_lock = threading.Lock()
         self._auth = Authorizer(
             credentials,
-            self._ask_for_token,
+            self._wire.exchange,
             allow_plain=access.plain_http or is_loopback(self.host),
         )
 
@@ -69,6 +51,9 @@ class Transport:
         self._stopped.wait(seconds)
         self.check_stopped()
 
+    def patience(self) -> Patience:
+        return Patience(self.lasting_s if self._answered else FIRST_S, self.pause)
+
     def call(
         self,
         method: str,
@@ -81,19 +66,19 @@ class Transport:
         body: Body | bytes | None = None,
     ) -> Answer:
         """For requests that may be repeated. Any status that is not expected is an error."""
-        asked_wait_s = 0.0
-
-        def once() -> Answer:
-            nonlocal asked_wait_s
-            answer = self.send(method, target, scopes=scopes, headers=headers, body=body)
-            if answer.status == 401 and self.renew(scopes, answer):
+        patience = self.patience()
+        while True:
+            asked_s = 0.0
+            try:
                 answer = self.send(method, target, scopes=scopes, headers=headers, body=body)
-            if answer.status in expect:
-                return answer
-            asked_wait_s = answer.retry_after_s
-            raise refusal(answer, doing, self.who)
-
-        return retry(once, tries=TRIES, sleep=lambda wait_s: self.pause(max(wait_s, asked_wait_s)))
+                if answer.status == 401 and self.renew(scopes, answer):
+                    answer = self.send(method, target, scopes=scopes, headers=headers, body=body)
+                if answer.status in expect:
+                    return answer
+                asked_s = answer.retry_after_s
+                raise refusal(answer, doing, self.who)
+            except RegistryError as error:
+                patience.wait(error, asked_s)
 
     def send(
         self,
@@ -108,12 +93,13 @@ class Transport:
         url = self._resolve(target)
         ours = self._is_ours(url)
         for _ in range(_MOST_REDIRECTS):
+            self.check_stopped()
             sent = dict(headers or {})
             if ours and (authorization := self._auth.header(scopes)):
                 sent["Authorization"] = authorization
-            answer = replace(
-                self._exchange(method, url, sent, body), authorization=sent.get("Authorization")
-            )
+            answer = self._wire.exchange(method, url, sent, body)
+            answer = replace(answer, authorization=sent.get("Authorization"))
+            self._answered = self._answered or not answer.temporary
             if answer.status not in _REDIRECTS or method not in ("GET", "HEAD"):
                 return answer
             url = self._resolve(answer.headers.get("Location", ""), base=url)
@@ -148,7 +134,7 @@ class Transport:
         """`https://host`, found by the first request, which also learns how to log in."""
         with self._lock:
             if self._origin is None:
-                self._origin = retry(self._find_origin, tries=FIRST_TRIES, sleep=self.pause)
+                self._origin = self._find_origin()
             return self._origin
 
     def _find_origin(self) -> str:
@@ -160,7 +146,7 @@ class Transport:
         for scheme in schemes:
             origin = f"{scheme}://{host}"
             try:
-                answer = self._exchange("GET", f"{origin}/v2/", {}, None)
+                answer = self._wire.exchange("GET", f"{origin}/v2/", {})
             except RegistryError as error:
                 problems.append(error)
                 continue
@@ -170,55 +156,6 @@ class Transport:
                 raise refusal(answer, "answer as a registry does (GET /v2/)", self.who)
             return origin
         raise problems[-1]
-
-    def _ask_for_token(
-        self, method: str, url: str, headers: dict[str, str], body: bytes | None
-    ) -> Answer:
-        def once() -> Answer:
-            answer = self._exchange(method, url, headers, body)
-            if answer.temporary:
-                raise refusal(answer, "give a token", self.who)
-            return answer
-
-        return retry(once, tries=FIRST_TRIES, sleep=self.pause)
-
-    def _exchange(
-        self, method: str, url: str, headers: Mapping[str, str], body: Body | bytes | None
-    ) -> Answer:
-        self.check_stopped()
-        sent = {"User-Agent": f"modelferry/{__version__}", **headers}
-        content: bytes | Iterable[bytes] | None = body if not isinstance(body, Body) else None
-        if isinstance(body, Body):
-            sent["Content-Length"] = str(body.size_bytes)  # never chunked: some refuse that
-            content = body.produce()
-        try:
-            response = self._pool(url).request(
-                method, url, body=content, headers=sent, redirect=False, preload_content=False
-            )
-            try:
-                data = response.read(_LARGEST_BODY)
-            except BaseException:
-                response.close()
-                raise
-            response.release_conn()
-        except (HTTPError, OSError) as error:
-            raise _unreachable(self.host, method, url, error) from error
-        return Answer(
-            method=method, url=url, status=response.status, headers=response.headers, body=data
-        )
-
-    def _pool(self, url: str) -> urllib3.PoolManager:
-        parts = urlsplit(url)
-        proxy = None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
-        with self._pool_lock:
-            if proxy not in self._pools:
-                settings = {"maxsize": _CONNECTIONS, "timeout": _TIMEOUT, "retries": False}
-                self._pools[proxy] = (
-                    urllib3.ProxyManager(proxy, **settings)
-                    if proxy
-                    else urllib3.PoolManager(**settings)
-                )
-            return self._pools[proxy]
 
 
 def is_loopback(host: str) -> bool:
@@ -235,20 +172,3 @@ def _all(headers: Mapping[str, str], name: str) -> list[str]:
     if isinstance(headers, urllib3.HTTPHeaderDict):
         return headers.getlist(name)
     return [headers[name]] if name in headers else []
-
-
-def _unreachable(host: str, method: str, url: str, error: Exception) -> RegistryError:
-    seen = f"{method} {without_query(url)}: {error}"
-    if isinstance(error, SSLError) and any(sign in str(error) for sign in _TLS_REFUSALS):
-        return RegistryError(
-            f"TLS to the registry {host} failed",
-            seen=seen,
-            do="Trust the registry's certificate authority on this machine (SSL_CERT_FILE), or set "
-            "`insecure-registry: true` for one without TLS on a private network.",
-        )
-    return RegistryError(
-        f"The registry {host} cannot be reached",
-        seen=seen,
-        do="Check `registry`, and that this machine may reach it (firewall, proxy, DNS).",
-        temporary=True,
-    )

@@ -29,10 +29,12 @@ TOOLS = {
     ),
     "buildx": GoTool(module="github.com/docker/buildx", package="./cmd/buildx", version="v0.38.2"),
     "helm": GoTool(module="helm.sh/helm/v3", package="./cmd/helm", version="v3.22.0"),
+    "toxiproxy": GoTool(
+        module="github.com/Shopify/toxiproxy/v2", package="./cmd/server", version="v2.12.0"
+    ),
     "versitygw": GoTool(
         module="github.com/versity/versitygw", package="./cmd/versitygw", version="v1.8.0"
     ),
-    # toxiproxy comes here with the fault tests.
 }
 
 

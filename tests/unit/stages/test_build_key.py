@@ -11,7 +11,7 @@ import pytest
 from modelferry.artifacts import ModelFile, ResolvedModel
 from modelferry.inputs import from_values
 from modelferry.plan import RunContext, make_plan
-from modelferry.stages.reuse import build_key
+from modelferry.stages.build_key import build_key
 from modelferry.values import ImageRef
 
 GIVEN = {
@@ -216,7 +216,7 @@ def test_there_is_no_key_where_something_cannot_be_known(
 ) -> None:
     if dockerfile:
         (workspace / "Dockerfile").write_text(dockerfile)
-    caplog.set_level("INFO", "modelferry.reuse")
+    caplog.set_level("INFO", "modelferry.build-key")
     assert key_of(given) is None
     assert says in caplog.text
 

@@ -16,6 +16,7 @@ from testbed.newer_engines import NewerEngines
 from testbed.part import Part, TestbedError
 from testbed.registry import Registry
 from testbed.s3 import S3
+from testbed.toxiproxy import Toxiproxy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,7 @@ PARTS = (
     Entry(name="registry", make=Registry),
     Entry(name="blob", make=Blob),
     Entry(name="s3", make=S3),
+    Entry(name="toxiproxy", make=Toxiproxy),
     Entry(name="engine", make=Engine, needs=("mirror",)),
     Entry(name="buildx", make=Buildx, needs=("engine",)),
     Entry(name="base-images", make=BaseImages, needs=("engine", "mirror")),
@@ -40,7 +42,7 @@ PARTS = (
     Entry(name="helm", make=lambda: Tool("helm"), optional=True),
     Entry(name="newer-engines", make=NewerEngines, needs=("base-images",), optional=True),
     # Here come: a proxy in a network of its own, Entra, Azure Resource Manager and GitHub's OIDC
-    # issuer, and toxiproxy for faults.
+    # issuer.
 )
 
 EVERY = tuple(entry.name for entry in PARTS)

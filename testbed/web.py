@@ -1,8 +1,9 @@
-"""Whether a server on this machine answers."""
+"""Servers on this machine: whether they answer, and what."""
 
 import socket
 import urllib.error
 import urllib.request
+from http.client import HTTPResponse
 from pathlib import Path
 
 # Loopback is never reached through a proxy, whatever the environment says.
@@ -19,6 +20,11 @@ def answers(url: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def opened(request: urllib.request.Request) -> HTTPResponse:
+    """The answer; urllib's HTTPError when it is a refusal."""
+    return _DIRECT.open(request, timeout=10)
 
 
 def listens(path: Path) -> bool:

@@ -80,8 +80,10 @@ class ImageRef:
         ):
             registry, repository = first, remainder
         else:
+            registry, repository = "docker.io", name
+        if registry in ("docker.io", "index.docker.io"):
             registry = "docker.io"
-            repository = name if slash else f"library/{name}"
+            repository = repository if "/" in repository else f"library/{repository}"
         if not is_registry_host(registry):
             raise ValueError(f"{text!r}: {registry!r} is no registry address")
         if not is_repository(repository):

@@ -32,9 +32,10 @@ tags = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", fullmatch=True)
 def test_image_references_come_back_as_they_were(
     registry: str, repository: str, tag: str | None, pinned: bool
 ) -> None:
+    official = registry == "docker.io" and "/" not in repository
     ref = ImageRef(
         registry=registry,
-        repository=repository,
+        repository=f"library/{repository}" if official else repository,
         tag=tag,
         digest=parse_digest(DIGEST) if pinned else None,
     )

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelferry.rollout.manifests import ManifestError, ManifestObject, Problem
-from modelferry.rollout.podspec import Container, containers, with_value
+from modelferry.rollout.podspec import Container, containers, spec_path, with_value
 from modelferry.rollout.spec import ImageRule
-from modelferry.rollout.variables import PLACEHOLDER
+from modelferry.rollout.text_fields import shown
+from modelferry.rollout.variables import UNFILLED
 from modelferry.rollout.yaml_tree import Path
 from modelferry.values import ImageRef
 
@@ -78,7 +79,7 @@ def _row(found: ManifestObject, container: Container, after: str) -> Replacement
 
 def _unreadable(found: ManifestObject, container: Container) -> Problem | None:
     """A missing image is left to the cluster, a placeholder was reported with the others."""
-    if container.image is None or PLACEHOLDER.search(container.image):
+    if container.image is None or UNFILLED.search(container.image):
         return None
     try:
         ImageRef.parse(container.image)
@@ -89,7 +90,7 @@ def _unreadable(found: ManifestObject, container: Container) -> Problem | None:
 
 
 def _same_repository(image: str | None, built: ImageRef) -> bool:
-    if image is None or PLACEHOLDER.search(image):
+    if image is None or UNFILLED.search(image):
         return False
     reference = ImageRef.parse(image)
     same_host = reference.registry.lower() == built.registry.lower()
@@ -139,12 +140,12 @@ def _leftovers(objects: Sequence[ManifestObject]) -> Iterator[Problem]:
         if found.kind in _DATA_ONLY:
             continue
         for path, text in _scalars(found.body):
-            if path[-1] == "image" and (left := PLACEHOLDER.search(text)):
+            if path[-1] == "image" and (left := UNFILLED.search(text)):
                 yield Problem(
                     found.file,
                     found.line_of(*path),
-                    f"{left[0]} in the image {text!r} is no known variable:"
-                    " give it in `variables`, or correct its name",
+                    f"{left[0]} in the image {text!r} is a placeholder that nothing fills: write"
+                    " $IMAGE, give $NAME in `variables`, or name the container in `images`",
                 )
 
 
@@ -165,12 +166,22 @@ def _nothing_replaced(objects: Sequence[ManifestObject], built: ImageRef) -> Pro
 
 def _inventory(objects: Sequence[ManifestObject]) -> str:
     lines = [
-        f"- {found.label} {container.image_path}: {container.image} "
-        f"({found.file}:{found.line_of(*container.path, 'image')})"
+        f"- {found.label} {path}: {image or '(none)'} ({found.file}:{line})"
         for found in objects
-        for container in containers(found.body)
+        for path, image, line in _images(found)
     ]
     return "\n".join(lines) or "- no container at all"
+
+
+def _images(found: ManifestObject) -> Iterator[tuple[str, str | None, int]]:
+    """Also those of kinds that we do not know."""
+    for container in containers(found.body):
+        line = found.line_of(*container.path, "image")
+        yield container.image_path, container.image, line
+    if spec_path(found.body) is None and found.kind not in _DATA_ONLY:
+        for path, text in _scalars(found.body):
+            if path[-1] == "image":
+                yield shown(path), text, found.line_of(*path)
 
 
 def _scalars(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:

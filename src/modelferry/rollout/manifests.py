@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import glob
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from modelferry.errors import Annotation, Fault, InputError
+from modelferry.rollout import text_fields
 from modelferry.rollout.variables import replacer
 from modelferry.rollout.yaml_tree import Path as FieldPath
 from modelferry.rollout.yaml_tree import Tree, TreeError, documents
 
 _SUFFIXES = (".yaml", ".yml", ".json")
-_NOT_RENDERED = ("kustomization.yaml", "kustomization.yml", "Chart.yaml")
+_NOT_RENDERED = ("kustomization.yaml", "kustomization.yml", "Kustomization", "Chart.yaml")
+_RENDER = "charts and kustomizations are not rendered here: render them in a step before"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +103,14 @@ def load(
     substitute = replacer(variables or {})
     problems: list[Problem] = []
     objects: list[ManifestObject] = []
-    for path in files(patterns, workspace):
+    found_files = files(patterns, workspace)
+    charts = {path.parent for path in found_files if path.name in _NOT_RENDERED}
+    for path in found_files:
         file = _shown(path, workspace)
+        if path.name in _NOT_RENDERED:
+            problems.append(Problem(file, 1, _RENDER))
+        if charts.intersection(path.parents):
+            continue  # what is said of a chart is enough
         try:
             for tree in documents(_text(path), substitute):
                 found = list(_objects(tree, file))
@@ -109,7 +118,8 @@ def load(
                 objects += [entry for entry in found if isinstance(entry, ManifestObject)]
         except TreeError as error:
             problems.append(Problem(file, error.line, error.problem))
-    problems += _duplicates(objects)
+    problems += _misread(objects)
+    problems += duplicates(objects, namespace)
     problems += _strangers(objects, namespace)
     if problems:
         raise ManifestError(problems)
@@ -157,11 +167,16 @@ def _matches(pattern: str, workspace: Path) -> Iterator[Path]:
 
 def _text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TreeError(1, f"cannot be read as UTF-8 text: {error}") from error
-    # JSON may be indented by tabs, YAML not; inside its strings JSON allows none
-    return text.replace("\t", " ") if path.suffix == ".json" else text
+        content = path.read_bytes()
+    except OSError as error:
+        raise TreeError(1, f"cannot be read: {error.strerror or error}") from error
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        said = "is UTF-16: save it as UTF-8" if utf16 else f"is no UTF-8 text: {error.reason}"
+        raise TreeError(line, said) from error
 
 
 def _shown(path: Path, workspace: Path) -> str:
@@ -178,36 +193,57 @@ def _objects(tree: Tree, file: str, at: FieldPath = ()) -> Iterator[ManifestObje
     if not isinstance(value, dict):
         yield Problem(file, line, "a mapping with apiVersion, kind and metadata is wanted here")
     elif str(value.get("kind", "")).endswith("List") and isinstance(value.get("items"), list):
-        for index in range(len(value["items"])):
+        for index, item in enumerate(value["items"]):
+            _name_kind(item, value)
             yield from _objects(tree, file, (*at, "items", index))
-    elif fault := _fault(value, file):
+    elif fault := _fault(value):
         yield Problem(file, line, fault)
     else:
         yield ManifestObject(body=value, file=file, line=line, at=at, lines=tree.lines)
 
 
-def _fault(body: dict[str, Any], file: str) -> str | None:
-    if Path(file).name in _NOT_RENDERED:
-        return "charts and kustomizations are not rendered here: render them in a step before"
-    missing = [key for key in ("apiVersion", "kind") if not isinstance(body.get(key), str)]
+def _name_kind(item: Any, of_list: Mapping[str, Any]) -> None:
+    """What the API lists (`kind: ConfigMapList`) leaves out in each item what the list says."""
+    kind = of_list["kind"].removesuffix("List")
+    if kind and isinstance(item, dict):
+        item.setdefault("apiVersion", of_list.get("apiVersion"))
+        item.setdefault("kind", kind)
+
+
+def _fault(body: dict[str, Any]) -> str | None:
     metadata = body.get("metadata")
-    name = metadata.get("name") if isinstance(metadata, dict) else None
-    if not isinstance(name, str) or not name:
-        missing.append("metadata.name")
-    if not missing:
+    within = metadata if isinstance(metadata, dict) else {}
+    wanted = {
+        "apiVersion": body.get("apiVersion"),
+        "kind": body.get("kind"),
+        "metadata.name": within.get("name"),
+    }
+    missing = [name for name, value in wanted.items() if value in (None, "")]
+    no_text = [name for name, value in wanted.items() if not isinstance(value, str | None)]
+    if not missing and not no_text:
         return None
     named = f" in this {body['kind']}" if isinstance(body.get("kind"), str) else ""
-    hint = ""
-    if isinstance(metadata, dict) and "generateName" in metadata:
-        hint = "; generateName cannot be followed, give it a name"
-    return f"{' and '.join(missing)} missing or no text{named}{hint}"
+    told = f"{' and '.join(missing)} missing{named}" if missing else ""
+    if no_text:
+        told += ("; " if told else "") + f"{' and '.join(no_text)} must be text{named}: quote it"
+    if "generateName" in within:
+        told += "; generateName cannot be followed, give it a name"
+    return told
 
 
-def _duplicates(objects: Sequence[ManifestObject]) -> Iterator[Problem]:
+def _misread(objects: Sequence[ManifestObject]) -> Iterator[Problem]:
+    for found in objects:
+        for path, text in text_fields.misread(found.body):
+            where = f"{found.label} {text_fields.shown(path)}"
+            yield Problem(found.file, found.line_of(*path), f"{where} {text}")
+
+
+def duplicates(objects: Sequence[ManifestObject], namespace: str | None) -> Iterator[Problem]:
+    """`namespace` is where those go that name none, as far as it is known."""
     seen: dict[tuple[str, str, str | None, str], ManifestObject] = {}
     for found in objects:
-        group = found.api_version.rpartition("/")[0]
-        first = seen.setdefault((group, found.kind, found.namespace, found.name), found)
+        group, where = found.api_version.rpartition("/")[0], found.namespace or namespace
+        first = seen.setdefault((group, found.kind, where, found.name), found)
         if first is not found:
             text = f"{found.label} stands in {first.place} already"
             yield Problem(found.file, found.line, text)

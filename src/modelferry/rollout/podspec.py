@@ -14,6 +14,7 @@ Object = Mapping[str, Any]
 _TEMPLATE: Path = ("spec", "template", "spec")
 _POD_SPEC: dict[tuple[str, str], Path] = {
     ("", "Pod"): ("spec",),
+    ("", "PodTemplate"): ("template", "spec"),
     ("", "ReplicationController"): _TEMPLATE,
     ("apps", "Deployment"): _TEMPLATE,
     ("apps", "StatefulSet"): _TEMPLATE,
@@ -48,33 +49,37 @@ def spec_path(body: Object) -> Path | None:
 def pod_spec(body: Object) -> Object:
     """Empty where the kind runs no pods or the object has no spec."""
     path = spec_path(body)
-    return (_at(body, path) if path else None) or {}
+    return _mapping_at(body, path) if path else {}
 
 
 def pod_labels(body: Object) -> Object:
     """Of the pods that it makes; what a Service's selector is held against."""
     path = spec_path(body)
-    holder = _at(body, path[:-1]) if path else None
-    return _at(holder, ("metadata", "labels")) or {}
+    return _mapping_at(body, (*path[:-1], "metadata", "labels")) if path else {}
 
 
 def containers(body: Object) -> Iterator[Container]:
-    """Init containers first, as they run; entries that are no mapping are left to the cluster."""
+    """Init containers first, as they run."""
     path = spec_path(body)
     spec = pod_spec(body)
     if path is None:
         return
     for kind in _LISTS:
-        entries = spec.get(kind)
-        for index, entry in enumerate(entries if isinstance(entries, list) else ()):
-            if isinstance(entry, Mapping):
-                image = entry.get("image")
-                yield Container(
-                    path=(*path, kind, index),
-                    name=str(entry.get("name", index)),
-                    image=image if isinstance(image, str) else None,
-                    body=entry,
-                )
+        for index, entry in mappings(spec.get(kind)):
+            image = entry.get("image")
+            yield Container(
+                path=(*path, kind, index),
+                name=str(entry.get("name", index)),
+                image=image if isinstance(image, str) else None,
+                body=entry,
+            )
+
+
+def mappings(entries: Any) -> Iterator[tuple[int, Object]]:
+    """The entries that are what they should be; what is wrong with the others the cluster says."""
+    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+        if isinstance(entry, Mapping):
+            yield index, entry
 
 
 def images(body: Object) -> dict[str, str | None]:
@@ -106,15 +111,21 @@ def without(body: Object, path: Path) -> Object:
 
 def with_pull_secrets(body: Object, names: tuple[str, ...]) -> Object:
     path = spec_path(body)
-    if path is None or not names:
+    if path is None or not names or not pod_spec(body):
         return body
-    given = list(pod_spec(body).get("imagePullSecrets") or ())
+    given = [secret for _, secret in mappings(pod_spec(body).get("imagePullSecrets"))]
     known = {secret.get("name") for secret in given}
     more = [{"name": name} for name in names if name not in known]
     return with_value(body, (*path, "imagePullSecrets"), given + more)
 
 
-def _at(body: Any, path: Path) -> Any:
+def at(body: Any, path: Path) -> Any:
+    """None where the way there ends early."""
     for key in path:
         body = body.get(key) if isinstance(body, Mapping) else None
-    return body if isinstance(body, Mapping) else None
+    return body
+
+
+def _mapping_at(body: Any, path: Path) -> Object:
+    found = at(body, path)
+    return found if isinstance(found, Mapping) else {}

@@ -9,6 +9,11 @@ import re
 from collections.abc import Callable, Mapping
 
 PLACEHOLDER = re.compile(r"\$(?:\{[^}]*\}|\([^)]*\)|[A-Za-z_]\w*)")
+# Those, and what other tools would have filled. An image can hold none of them.
+UNFILLED = re.compile(
+    r"\$\{\{.*?\}\}|" + PLACEHOLDER.pattern + r"|\{\{.*?\}\}|#\{[^}]*\}#?|\{\w+\}"
+    r"|<[^<>]*>|\[\[.*?\]\]|%\w+%|@\w+@|__[A-Z][A-Z0-9_.]*?__"
+)
 
 
 def replacer(variables: Mapping[str, str]) -> Callable[[str], str]:

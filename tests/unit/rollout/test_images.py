@@ -100,6 +100,7 @@ def indented(text: str, by: int) -> str:
 
 KINDS = {
     "Pod": "v1",
+    "PodTemplate": "v1",
     "ReplicationController": "v1",
     "Deployment": "apps/v1",
     "StatefulSet": "apps/v1",
@@ -115,6 +116,8 @@ def test_every_kind_and_every_list_of_containers(objects, kind: str) -> None:
     match kind:
         case "Pod":
             spec = TEMPLATE
+        case "PodTemplate":
+            spec = "template:\n" + indented(TEMPLATE, 2)
         case "CronJob":
             spec = "spec:\n  jobTemplate:\n    spec:\n      template:\n" + indented(TEMPLATE, 8)
         case _:
@@ -154,10 +157,77 @@ def test_a_rule_that_means_several_images(objects) -> None:
     assert "redis" in told
 
 
-@pytest.mark.parametrize("image", ["$TAG", "reg/x:${TAG}", "x:$(Build.Number)"])
-def test_a_placeholder_left_in_an_image(objects, image: str) -> None:
-    text = POD.format(image=f"'{image}'") + "    - {name: b, image: reg.azurecr.io/team/score}\n"
-    assert "a.yaml:7: $" in refused(objects(text))
+@pytest.mark.parametrize(
+    ("image", "left"),
+    [
+        ("$TAG", "$TAG"),
+        ("reg/x:${TAG}", "${TAG}"),
+        ("x:$(Build.Number)", "$(Build.Number)"),
+        ("$(IMAGE)", "$(IMAGE)"),
+        ("<IMAGE>", "<IMAGE>"),
+        ("reg.azurecr.io/team/score:<tag>", "<tag>"),
+        ("#{IMAGE}#", "#{IMAGE}#"),
+        ("'x:#{TAG}#'", "#{TAG}#"),
+        ("'{{ .Values.image }}'", "{{ .Values.image }}"),
+        ('"{{ .Values.repo }}:{{ .Values.tag }}"', "{{ .Values.repo }}"),
+        ("${{ env.IMAGE }}", "${{ env.IMAGE }}"),
+        ("__IMAGE__", "__IMAGE__"),
+        ("reg.azurecr.io/team/score:__TAG__", "__TAG__"),
+        ("'%IMAGE%'", "%IMAGE%"),
+        ("'@IMAGE@'", "@IMAGE@"),
+        ("x:[[tag]]", "[[tag]]"),
+        ("x:{tag}", "{tag}"),
+    ],
+)
+def test_a_placeholder_left_in_an_image(objects, image: str, left: str) -> None:
+    text = POD.format(image=image) + "    - {name: b, image: reg.azurecr.io/team/score}\n"
+    assert f"a.yaml:7: {left} in the image" in refused(objects(text))
+
+
+@pytest.mark.parametrize("image", ["a__b/c", "x:v1__rc", "x@sha256:" + "c" * 64, "x:a_b.c-d"])
+def test_an_image_that_looks_like_one_and_is_none(objects, image: str) -> None:
+    text = POD.format(image=image) + "    - {name: b, image: reg.azurecr.io/team/score}\n"
+    replaced, _ = substitute(objects(text), BUILT, ())
+    assert images(replaced) == [image, str(BUILT)]
+
+
+def test_a_rule_fills_a_placeholder_that_yaml_takes_for_a_comment(objects) -> None:
+    rule = ImageRule(container="main", image=None)
+    replaced, (row,) = substitute(objects(POD.format(image="#{IMAGE}#")), BUILT, (rule,))
+    assert images(replaced) == [str(BUILT)]
+    assert str(row) == f"pod/p spec.containers[main].image: #{{IMAGE}}# → {BUILT} (a.yaml:7)"
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("score", "docker.io/library/score"),
+        ("docker.io/score:1", "docker.io/library/score"),
+        ("index.docker.io/library/score", "docker.io/library/score"),
+        ("team/score:v1", "docker.io/team/score"),
+        ("docker.io/team/score", "docker.io/team/score"),
+        ("localhost:5000/score:v1", "localhost:5000/score"),
+        ("localhost/score", "localhost/score"),
+        ("[fd00::1]:5000/score", "[fd00::1]:5000/score"),
+        ("10.0.0.1:5000/a/b/c@sha256:" + "d" * 64, "10.0.0.1:5000/a/b/c"),
+    ],
+)
+def test_references_are_compared_by_what_they_mean(objects, written: str, name: str) -> None:
+    built = ImageRef.parse(name).pinned(DIGEST)
+    replaced, _ = substitute(objects(POD.format(image=f"'{written}'")), built, ())
+    assert images(replaced) == [f"{name}@{DIGEST}"]
+
+
+def test_images_of_other_kinds_are_in_the_list(objects) -> None:
+    text = (
+        "apiVersion: x/v1\nkind: Served\nmetadata: {name: s}\nspec:\n"
+        "  pods: [{image: reg.azurecr.io/team/score}]\n---\n"
+        "apiVersion: batch/v1\nkind: Job\nmetadata: {name: j}\n"
+        "spec: {template: {spec: {containers: [{name: a}]}}}\n"
+    )
+    told = refused(objects(text))
+    assert "- served/s spec.pods[0].image: reg.azurecr.io/team/score (a.yaml:5)" in told
+    assert "- job/j spec.template.spec.containers[a].image: (none) (a.yaml:10)" in told
 
 
 def test_a_placeholder_in_a_kind_that_we_do_not_know(objects) -> None:

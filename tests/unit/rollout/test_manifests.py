@@ -85,9 +85,13 @@ def test_files_without_objects_are_refused(tmp_path: Path) -> None:
         ("a: [1\nb: 2\n", "a.yaml:2: "),
         ("a: 1\n\tb: 2\n", "a.yaml:2: "),
         ("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nkind: Job\n", "a.yaml:4: the key 'kind'"),
-        ("apiVersion: v1\nkind: Pod\n", "a.yaml:1: metadata.name missing or no text in this Pod"),
-        ("apiVersion: v1\nkind: Pod\nmetadata: {name: 7}\n", "a.yaml:1: metadata.name missing"),
+        ("apiVersion: v1\nkind: Pod\n", "a.yaml:1: metadata.name missing in this Pod"),
+        (
+            "apiVersion: v1\nkind: Pod\nmetadata: {name: 7}\n",
+            "metadata.name must be text in this Pod",
+        ),
         ("metadata: {name: a}\n", "a.yaml:1: apiVersion and kind missing"),
+        ("apiVersion: 1\nkind: P\n", "metadata.name missing in this P; apiVersion must be text"),
         ("- 1\n", "a.yaml:1: a mapping with apiVersion"),
         ("just words\n", "a.yaml:1: a mapping with apiVersion"),
         ("a: &x\n  b: *x\n", "a.yaml:1: an alias that contains itself"),
@@ -143,3 +147,67 @@ def test_variables_are_replaced_before_names_are_compared(tmp_path: Path) -> Non
     write(tmp_path, a_yaml=POD.format(name="$(APP)-web"))
     (found,) = load(["a.yaml"], tmp_path, variables={"APP": "score"})
     assert found.name == "score-web"
+
+
+def test_a_typed_list_says_the_kind_once(tmp_path: Path) -> None:
+    text = "apiVersion: v1\nkind: ConfigMapList\nitems:\n- metadata: {name: a}\n"
+    (found,) = load(["a.yaml"], write(tmp_path, a_yaml=text))
+    assert (found.kind, found.api_version, found.line) == ("ConfigMap", "v1", 4)
+
+
+def test_lists_in_lists_and_empty_ones(tmp_path: Path) -> None:
+    inner = (
+        "{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: Pod, metadata: {name: a}}]}"
+    )
+    text = f"apiVersion: v1\nkind: List\nitems: [{inner}]\n---\nkind: List\nitems: []\n"
+    assert [o.label for o in load(["a.yaml"], write(tmp_path, a_yaml=text))] == ["pod/a"]
+
+
+def test_an_item_of_a_list_that_is_no_object(tmp_path: Path) -> None:
+    text = "apiVersion: v1\nkind: List\nitems:\n  - kind: Pod\n  - x\n"
+    found = problems(write(tmp_path, a_yaml=text))
+    assert found[0] == "a.yaml:4: apiVersion and metadata.name missing in this Pod"
+    assert found[1].startswith("a.yaml:5: a mapping with apiVersion")
+
+
+def test_a_duplicate_that_names_the_namespace(tmp_path: Path) -> None:
+    text = "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: mine}\n"
+    write(tmp_path, a_yaml=text, b_yaml=POD.format(name="a"))
+    assert len(load(["*.yaml"], tmp_path)) == 2
+    assert problems(tmp_path, "*.yaml", namespace="mine") == [
+        "b.yaml:1: pod/a stands in a.yaml:1 already"
+    ]
+
+
+def test_of_a_chart_only_the_chart_is_told(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        app__Chart_yaml="name: x\n",
+        app__templates__x_yaml="{{ if }}",
+        ok_yaml=POD.format(name="a"),
+    )
+    (found,) = problems(tmp_path, ".")
+    assert found.startswith("app/Chart.yaml:1: charts and kustomizations are not rendered here")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"a: 1\nb: \xff\n", "a.yaml:2: is no UTF-8 text"),
+        ("a: 1\n".encode("utf-16"), "a.yaml:1: is UTF-16: save it as UTF-8"),
+    ],
+)
+def test_files_that_are_no_utf_8(tmp_path: Path, content: bytes, told: str) -> None:
+    (tmp_path / "a.yaml").write_bytes(content)
+    assert problems(tmp_path)[0].startswith(told)
+
+
+def test_windows_files(tmp_path: Path) -> None:
+    text = POD.format(name="a") + "---\n" + POD.format(name="b")
+    (tmp_path / "a.yaml").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    assert [o.place for o in load(["a.yaml"], tmp_path)] == ["a.yaml:1", "a.yaml:5"]
+
+
+def test_a_folder_in_the_place_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").mkdir()
+    assert problems(tmp_path, "x.yaml") == ["no such file, folder or glob match"]

@@ -1,0 +1,70 @@
+"""Fields where Kubernetes takes text only, while `1.0` and `yes` are a number and a boolean.
+
+The API server would name neither file nor line, and some of these fields only by their Go type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from modelferry.rollout.podspec import at, containers, mappings, spec_path
+from modelferry.rollout.yaml_tree import Path
+
+Object = Mapping[str, Any]
+
+_DATA = {"ConfigMap": ("data",), "Secret": ("data", "stringData")}
+
+
+def misread(body: Object) -> Iterator[tuple[Path, str]]:
+    """Each such field, and what is wrong with it."""
+    for path in _maps(body):
+        found = at(body, path)
+        if isinstance(found, Mapping):
+            for key, value in found.items():
+                yield from _wrong((*path, key), value)
+        elif found is not None:
+            yield path, "names and texts are wanted here"
+    for container in containers(body):
+        for index, entry in mappings(container.body.get("env")):
+            yield from _wrong((*container.path, "env", index, "value"), entry.get("value"))
+        for name in ("command", "args"):
+            words = container.body.get(name)
+            for index, word in enumerate(words if isinstance(words, list) else ()):
+                yield from _wrong((*container.path, name, index), word)
+
+
+def _maps(body: Object) -> Iterator[Path]:
+    """Of text to text."""
+    yield from (("metadata", "labels"), ("metadata", "annotations"))
+    if body["apiVersion"] == "v1":
+        yield from ((name,) for name in _DATA.get(body["kind"], ()))
+        if body["kind"] == "Service":
+            yield "spec", "selector"
+    path = spec_path(body)
+    if path is None:
+        return
+    yield (*path, "nodeSelector")
+    if len(path) > 1:  # a template's; of a bare Pod they were told above
+        yield from ((*path[:-1], "metadata", name) for name in ("labels", "annotations"))
+    if body["apiVersion"] == "apps/v1":
+        yield "spec", "selector", "matchLabels"
+
+
+def _wrong(path: Path, value: Any) -> Iterator[tuple[Path, str]]:
+    match value:
+        case None | str():
+            return
+        case bool():
+            yield path, f"reads as the boolean {str(value).lower()}: text is wanted, quote it"
+        case int() | float():
+            yield path, f"reads as the number {value}: text is wanted, quote it"
+        case _:
+            kind = "a list" if isinstance(value, Sequence) else "a mapping"
+            yield path, f"is {kind}: text is wanted"
+
+
+def shown(path: Path) -> str:
+    """`spec.containers[0].env[2].value`, as the API server writes it."""
+    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
+    return text.lstrip(".")

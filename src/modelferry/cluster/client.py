@@ -9,7 +9,7 @@ from typing import Any
 from modelferry.cluster import access_review
 from modelferry.cluster.pod_proxy import PodProxy, open_pod_proxy
 from modelferry.cluster.resources import NAMESPACES, PODS, Resource, group_path
-from modelferry.cluster.transport import Query, Refused, Transport
+from modelferry.cluster.transport import READ_S, Query, Refused, Transport
 from modelferry.cluster.tunnel import Tunnel, TunnelError, open_tunnel
 from modelferry.cluster.watch import Watch
 from modelferry.errors import FerryError
@@ -18,7 +18,7 @@ from modelferry.retry import retry
 Object = Mapping[str, Any]
 
 FIELD_MANAGER = "modelferry"
-_TRIES = 4
+_TRIES = 6  # an API server that restarts is away for a dozen seconds
 
 
 class Cluster:
@@ -32,7 +32,7 @@ class Cluster:
         return self._transport.server
 
     def version(self) -> str:
-        return str(self._json("GET", "/version").get("gitVersion", "unknown"))
+        return str(self._json("GET", "/version", tries=3).get("gitVersion", "unknown"))
 
     # What the cluster knows
 
@@ -94,10 +94,17 @@ class Cluster:
             raise
 
     def list(
-        self, resource: Resource, namespace: str | None, *, selectors: Query = ()
+        self,
+        resource: Resource,
+        namespace: str | None,
+        *,
+        selectors: Query = (),
+        tries: int = _TRIES,
+        read_s: float = READ_S,
     ) -> tuple[tuple[Object, ...], str]:
         """The objects, and the resourceVersion to watch from."""
-        listed = self._json("GET", resource.path(namespace), query=selectors)
+        path = resource.path(namespace)
+        listed = self._json("GET", path, query=selectors, tries=tries, read_s=read_s)
         # the items of a list leave out what the list already says
         known = {"apiVersion": resource.api_version, "kind": resource.kind}
         items = tuple(known | item for item in listed["items"])
@@ -214,5 +221,5 @@ class Cluster:
             if refused.code != 404:
                 raise
 
-    def _json(self, method: str, path: str, **how: Any) -> dict[str, Any]:
-        return retry(lambda: self._transport.json(method, path, **how), tries=_TRIES)
+    def _json(self, method: str, path: str, *, tries: int = _TRIES, **how: Any) -> dict[str, Any]:
+        return retry(lambda: self._transport.json(method, path, **how), tries=tries)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import threading
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from socket import IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET
 from typing import Any
 from urllib.parse import urlencode
 
@@ -21,7 +23,7 @@ from modelferry.errors import FerryError, IdentityError, RolloutError
 Query = Sequence[tuple[str, str]]
 
 _CONNECT_S = 10.0
-_READ_S = 40.0  # above the 30 s in which the API server gives up on an admission webhook
+READ_S = 40.0  # above the 30 s in which the API server gives up on an admission webhook
 _TEMPORARY = (429, 500, 502, 503, 504)
 _PREFERENCES = (("User-Agent", "modelferry"), ("Accept", "application/json"))
 
@@ -38,8 +40,17 @@ class Cause:
 class Refused(RolloutError):
     """The API server answered no. `reason` is the API's word: NotFound, Conflict, Invalid…"""
 
-    def __init__(self, what: str, *, code: int, status: dict[str, Any], do: str = "") -> None:
+    def __init__(
+        self,
+        what: str,
+        *,
+        code: int,
+        status: dict[str, Any],
+        do: str = "",
+        retry_after_s: float = 0.0,
+    ) -> None:
         self.code = code
+        self.retry_after_s = retry_after_s
         self.reason = str(status.get("reason", ""))
         self.message = str(status.get("message", ""))
         self.causes = tuple(
@@ -61,6 +72,7 @@ class Transport:
         self._client = ApiClient(configuration=credentials.configuration)
         self._pool: urllib3.PoolManager = self._client.rest_client.pool_manager
         _share_tls(self._pool, credentials.configuration)
+        _notice_dead_peers(self._pool)
         self._lock = threading.Lock()
         self.origin = credentials.origin
         self.server = str(credentials.configuration.host).rstrip("/")
@@ -84,13 +96,26 @@ class Transport:
         query: Query = (),
         body: Any = None,
         content_type: str = "application/json",
-        read_s: float = _READ_S,
+        read_s: float = READ_S,
     ) -> dict[str, Any]:
         payload = None if body is None else json.dumps(body).encode()
         with self.open(
             method, path, query=query, body=payload, content_type=content_type, read_s=read_s
         ) as response:
-            return json.loads(response.data or b"{}")
+            return self.parsed(response.data or b"{}")
+
+    def parsed(self, content: bytes) -> dict[str, Any]:
+        """What claims to be a success may be the page of a proxy in between."""
+        try:
+            return json.loads(content)
+        except ValueError as error:
+            said = " ".join(content.decode(errors="replace").split())[:300]
+            raise RolloutError(
+                f"the cluster at {self.server} answered something that is no JSON",
+                seen=said,
+                do="Look for a proxy or gateway in between that answers in its place.",
+                temporary=True,
+            ) from error
 
     def exchange(
         self,
@@ -126,7 +151,7 @@ class Transport:
         body: bytes | None = None,
         content_type: str = "application/json",
         accept: str = "application/json",
-        read_s: float = _READ_S,
+        read_s: float = READ_S,
     ) -> Generator[urllib3.BaseHTTPResponse]:
         """The response of a success, unread; errors while reading it are translated, too."""
         url = f"{self.server}{path}" + (f"?{urlencode(query)}" if query else "")
@@ -143,15 +168,15 @@ class Transport:
             )
             try:
                 if response.status >= 400:
-                    raise self._refusal(method, path, response.status, response.data)
+                    raise self._refusal(method, path, response)
                 yield response
             finally:
                 response.close()  # read to its end, the connection is back in the pool already
         except (HTTPError, LocationParseError, OSError) as error:
             raise self._unreachable(error) from error
 
-    def _refusal(self, method: str, path: str, code: int, content: bytes) -> FerryError:
-        status = _status(content)
+    def _refusal(self, method: str, path: str, response: urllib3.BaseHTTPResponse) -> FerryError:
+        code, status = response.status, _status(response.data)
         message = status.get("message") or f"HTTP {code} to {method} {path}"
         if code == 401:
             return IdentityError(
@@ -163,7 +188,14 @@ class Transport:
         do = ""
         if code == 403 and status.get("reason") == "Forbidden" and "cannot" in message:
             do = "Give that user the verb on that resource: docs/kubernetes-role.md has a Role."
-        return Refused(f"the cluster refused: {message}", code=code, status=status, do=do)
+        wait = response.headers.get("Retry-After", "")
+        return Refused(
+            f"the cluster refused: {message}",
+            code=code,
+            status=status,
+            do=do,
+            retry_after_s=float(wait) if wait.isdecimal() else 0.0,
+        )
 
     def _unreachable(self, error: Exception) -> RolloutError:
         reason = error.reason if isinstance(error, MaxRetryError) and error.reason else error
@@ -173,6 +205,17 @@ class Transport:
             do=f"Check the address, the network and the certificates of {self.origin}.",
             temporary=True,
         )
+
+
+def _notice_dead_peers(pool: urllib3.PoolManager) -> None:
+    """A peer that vanished without a word is noticed within half a minute, not at a time limit."""
+    options = [(IPPROTO_TCP, socket.TCP_NODELAY, 1), (SOL_SOCKET, SO_KEEPALIVE, 1)]
+    for name, seconds in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, name):  # Linux
+            options.append((IPPROTO_TCP, getattr(socket, name), seconds))
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        options.append((IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 20_000))
+    pool.connection_pool_kw["socket_options"] = options
 
 
 def _share_tls(pool: urllib3.PoolManager, configuration: Configuration) -> None:

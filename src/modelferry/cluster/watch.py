@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -14,7 +13,8 @@ from modelferry.cluster.transport import Refused, Transport
 from modelferry.errors import RolloutError
 
 # A watch is asked for anew so often: a connection that died silently costs no more than this.
-_LIFE_S = 30
+_LIFE_S = 15
+_LATE_S = 3  # the server's word that it ends may take so long
 
 
 class Watch:
@@ -43,12 +43,16 @@ class Watch:
             ("timeoutSeconds", str(_LIFE_S)),
         )
         try:
-            with self._transport.open("GET", self._path, query=query, read_s=_LIFE_S + 5) as answer:
+            with self._transport.open(
+                "GET", self._path, query=query, read_s=_LIFE_S + _LATE_S
+            ) as answer:
                 self._response = answer
+                if self._stopped.is_set():  # before there was a response to shut down
+                    return
                 for line in _lines(answer):
                     if self._stopped.is_set():
                         return
-                    yield from self._event(json.loads(line))
+                    yield from self._event(self._transport.parsed(line))
         except RolloutError:
             if not self._stopped.is_set():
                 raise

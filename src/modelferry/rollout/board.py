@@ -5,7 +5,8 @@ Time is handed in, so that every verdict can be told again from a list of object
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -14,16 +15,20 @@ from typing import Any
 from modelferry.cluster.resources import EVENTS, PODS, REPLICA_SETS, Resource
 from modelferry.rollout import ownership, trouble
 from modelferry.rollout.changes import Placed
+from modelferry.rollout.event_log import EventLog
+from modelferry.rollout.inventory import Inventory
 from modelferry.rollout.podspec import containers, images, pod_spec
-from modelferry.rollout.readiness import is_complete, state, watched
-from modelferry.rollout.running_image import Digests
+from modelferry.rollout.readiness import is_complete, is_observed, state, watched
+from modelferry.rollout.running_image import Digests, container_statuses
 from modelferry.rollout.states import Done, Failed, State, Waiting
 from modelferry.rollout.trouble import Trouble
 
 Object = Mapping[str, Any]
+_Key = tuple[str, str, float]
 
 SETTLE_S = 10.0  # so long a container without a readiness probe must be seen running
 _OLD_S = 60.0
+_BACK_OFF_S = 330.0  # a kubelet tries again after five minutes at the latest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +48,10 @@ class Applied:
         return f"{self.namespace}/{self.label}"
 
     @property
+    def name(self) -> str:
+        return self.body["metadata"]["name"]
+
+    @property
     def resource(self) -> Resource:
         return self.placed.resource
 
@@ -58,6 +67,13 @@ class Applied:
     def is_watched(self) -> bool:
         return watched(self.resource.api_version, self.resource.kind)
 
+    @property
+    def ran_before(self) -> bool:
+        """The apply found it as it should be, at work already."""
+        status = self.body.get("status", {})
+        generation = self.body["metadata"].get("generation", 1)
+        return "startTime" in status or status.get("observedGeneration", 0) >= generation
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
@@ -69,10 +85,26 @@ class Finding:
     is_final: bool = False  # it has stood for its grace
 
     @property
+    def key(self) -> _Key:
+        """What makes it the same trouble, whatever its message says of the moment."""
+        about = self.pod["metadata"]["uid"] if self.pod else self.target.key
+        return about, self.trouble.container or "", self.trouble.grace_s
+
+    @property
     def cause(self) -> str:
         if self.pod is None or self.target.resource == PODS:
             return f"{self.target.label}: {self.trouble.cause}"
         return f"pod {self.pod['metadata']['name']} ({self.target.label}): {self.trouble.cause}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """Of one object; stands until something of it is heard, or until `until`."""
+
+    state: State
+    findings: tuple[Finding, ...] = ()
+    first_seen: Mapping[_Key, float] = field(default_factory=dict)
+    until: float = math.inf
 
 
 @dataclass(slots=True)
@@ -82,82 +114,154 @@ class Board:
     old_pods: AbstractSet[str] = frozenset()  # uids of those that were there before the apply
     checked: Collection[str] = ()  # keys of those whose pods `checks` will ask afterwards
     epoch_s: float = 0.0  # Unix time where the clock of `now` has its zero
-    _objects: dict[tuple[Resource, str | None], dict[str, Object]] = field(default_factory=dict)
-    _events: dict[str, Object] = field(default_factory=dict)  # newest of each involved uid
-    _pulled: set[tuple[str, str]] = field(default_factory=set)
-    _autoscaled: set[str] = field(default_factory=set)
-    _first_seen: dict[tuple[str, str], float] = field(default_factory=dict)
+    _seen: Inventory = field(default_factory=Inventory)
+    _events: EventLog = field(init=False)
+    _judged: dict[str, Judgement] = field(default_factory=dict)  # by the target's key
+    _stale: set[str] = field(default_factory=set)  # uids of which something was heard
+    _all_stale: bool = True
+    _old_troubles: dict[str, frozenset[str]] = field(default_factory=dict)
+    _pulls: dict[str, dict[str, int]] = field(default_factory=dict)  # pod → container → refusals
     _running_since: dict[str, float] = field(default_factory=dict)  # of container ids
 
+    def __post_init__(self) -> None:
+        self._events = EventLog(old_pods=self.old_pods)
+
+    # What is heard
+
     def replace(self, resource: Resource, namespace: str | None, listed: Iterable[Object]) -> None:
+        self._all_stale = True
         if resource == EVENTS:
-            for event in listed:  # they may be of an earlier rollout, but for those of new pods
-                self._hear_of_pull(event)
-        else:
-            self._objects[resource, namespace] = {body["metadata"]["uid"]: body for body in listed}
+            self._events.replace(namespace, listed)
+            return
+        place, now_there = (resource, namespace), tuple(listed)
+        # a finished Job may be set to clear itself away
+        gone = [body for body in self._seen.all(place) if _has_finished(body)]
+        for body in now_there:
+            self._count_pulls(resource, body)
+        self._seen.replace(place, (*gone, *now_there))
 
     def put(self, resource: Resource, namespace: str | None, kind: str, body: Object) -> None:
         """One watch event: ADDED, MODIFIED or DELETED."""
-        known = self._objects.setdefault((resource, namespace), {})
         if resource == EVENTS:
-            self._hear(body)
+            self._hear(namespace, kind, body)
         elif kind != "DELETED":
-            known[body["metadata"]["uid"]] = body
-        elif resource.kind != "Job" or not is_complete(body):  # it may be set to clear itself away
-            known.pop(body["metadata"]["uid"], None)
+            self._count_pulls(resource, body)
+            self._seen.put((resource, namespace), body)
+        elif not _has_finished(body):
+            self._seen.remove((resource, namespace), body)
+        self._touch(namespace, body["metadata"].get("uid"))
+        self._touch(namespace, ownership.owner_uid(body))
 
-    def _hear(self, event: Object) -> None:
-        self._hear_of_pull(event)
-        about = event.get("involvedObject", {}).get("uid", "")
-        if trouble.is_autoscaled(event):
-            self._autoscaled.add(about)
-        elif trouble.of_event(event):
-            self._events[about] = event
-        elif trouble.is_healed_by(event):
-            self._events.pop(about, None)
+    def _hear(self, namespace: str | None, kind: str, event: Object) -> None:
+        if kind == "DELETED":
+            return  # it has only grown old
+        known = len(self._events.pulled)
+        self._events.put(event)
+        about = event.get("involvedObject", {})
+        is_claim = about.get("kind") == "PersistentVolumeClaim"
+        self._all_stale |= is_claim or known < len(self._events.pulled)
+        self._touch(namespace, about.get("uid"))
+        if pod := self._seen.of_uid((PODS, namespace), about.get("uid", "")):
+            self._touch(namespace, ownership.owner_uid(pod))
 
-    def _hear_of_pull(self, event: Object) -> None:
-        about = event.get("involvedObject", {}).get("uid", "")
-        pulled = trouble.pulled_image(event)
-        if pulled and about not in self.old_pods:
-            self._pulled.add(pulled)
+    def _touch(self, namespace: str | None, uid: str | None) -> None:
+        """Something of this object was heard, which tells of those that own it, too."""
+        if uid is None:
+            return
+        self._stale.add(uid)
+        if replica_set := self._seen.of_uid((REPLICA_SETS, namespace), uid):
+            self._touch(namespace, ownership.owner_uid(replica_set))
 
-    @property
-    def _digests(self) -> Digests:
-        return Digests(by_tag=self.by_tag, pulled=self._pulled, old_pods=self.old_pods)
+    def _count_pulls(self, resource: Resource, body: Object) -> None:
+        if resource != PODS:
+            return
+        uid = body["metadata"]["uid"]
+        before = self._seen.of_uid((PODS, body["metadata"].get("namespace")), uid) or {}
+        asked = {status["name"] for status in container_statuses(before) if _is_refused(status)}
+        for status in container_statuses(body):
+            if _is_refused(status) and status["name"] not in asked:
+                counts = self._pulls.setdefault(uid, {})
+                counts[status["name"]] = counts.get(status["name"], 0) + 1
+
+    # What it means
+
+    def judge(self, now: float) -> tuple[tuple[Applied, Judgement], ...]:
+        """Call it at every change and every second: graces run out without an event."""
+        stale, self._stale = self._stale, set()
+        everything, self._all_stale = self._all_stale, False
+        for target in self.targets:
+            known = self._judged.get(target.key)
+            live = self.live(target)
+            uid = live["metadata"]["uid"] if live else target.body["metadata"]["uid"]
+            if everything or known is None or uid in stale or now >= known.until:
+                self._judged[target.key] = self._judge(target, known, now)
+        return tuple((target, self._judged[target.key]) for target in self.targets)
+
+    def findings(self, now: float) -> tuple[Finding, ...]:
+        """Every trouble that stands, of all targets."""
+        return tuple(finding for _, found in self.judge(now) for finding in found.findings)
+
+    def state(self, target: Applied, now: float) -> State:
+        return next(found.state for judged, found in self.judge(now) if judged is target)
 
     def live(self, target: Applied) -> Object | None:
-        name = target.body["metadata"]["name"]
-        for body in self._all(target.resource, target.namespace):
-            if body["metadata"]["name"] == name:
-                return body
-        return None
+        return self._seen.named((target.resource, target.namespace), target.name)
 
     def pods(self, target: Applied) -> tuple[Object, ...]:
         """Those of the current template that are not going away."""
         live = self.live(target)
         if live is None or not target.runs_pods:
             return ()
-        pods = self._all(PODS, target.namespace)
-        return ownership.current_pods(live, pods, self._all(REPLICA_SETS, target.namespace))
+        if target.resource == PODS:
+            return ownership.current_pods(live, (live,), ())
+        owners = self._owned(REPLICA_SETS, target, live) if live["kind"] == "Deployment" else ()
+        pods = [pod for owner in (live, *owners) for pod in self._owned(PODS, target, owner)]
+        return ownership.current_pods(live, pods, owners)
 
-    def _all(self, resource: Resource, namespace: str | None) -> Collection[Object]:
-        return self._objects.get((resource, namespace), {}).values()
+    def _owned(self, resource: Resource, target: Applied, owner: Object) -> tuple[Object, ...]:
+        return self._seen.owned_by((resource, target.namespace), owner["metadata"]["uid"])
 
-    def state(self, target: Applied, now: float) -> State:
+    def _judge(self, target: Applied, known: Judgement | None, now: float) -> Judgement:
         if not target.is_watched:
-            return Done()
+            return Judgement(state=Done())
+        if not self._seen.has_seen((target.resource, target.namespace)):
+            return Judgement(state=Waiting(message="the cluster has not shown it yet"))
         pods = self.pods(target)
-        found = state(target.body, self.live(target), pods, self._digests)
-        if isinstance(found, Done) and self._settles(target, pods, now):
+        digests = Digests(by_tag=self.by_tag, pulled=self._events.pulled, old_pods=self.old_pods)
+        found = state(target.body, self.live(target), pods, digests)
+        settles_at = self._settled_at(target, pods, now) if isinstance(found, Done) else now
+        if settles_at > now:
             message = f"it has no readiness probe: watched running for {SETTLE_S:.0f} s"
-            return Waiting(message=message, figures=found.figures)
-        return found
+            found = Waiting(message=message, figures=found.figures)
+        standing = tuple(self._standing(target, found, pods, digests))
+        if target.ran_before:
+            standing = self._patiently(target, standing, is_first=known is None)
+        before = known.first_seen if known else {}
+        first_seen = {finding.key: before.get(finding.key, now) for finding in standing}
+        ends = [first_seen[finding.key] + finding.trouble.grace_s for finding in standing]
+        return Judgement(
+            state=found,
+            findings=tuple(
+                replace(finding, is_final=now >= end)
+                for finding, end in zip(standing, ends, strict=True)
+            ),
+            first_seen=first_seen,
+            until=min((end for end in (settles_at, *ends) if end > now), default=math.inf),
+        )
 
-    def _settles(self, target: Applied, pods: Sequence[Object], now: float) -> bool:
+    def _patiently(
+        self, target: Applied, standing: tuple[Finding, ...], *, is_first: bool
+    ) -> tuple[Finding, ...]:
+        """Nothing of it was changed, so what troubled it before may heal by what else was."""
+        if is_first:
+            self._old_troubles[target.key] = frozenset(found.cause for found in standing)
+        old = self._old_troubles[target.key]
+        return tuple(_with_time(found) if found.cause in old else found for found in standing)
+
+    def _settled_at(self, target: Applied, pods: Sequence[Object], now: float) -> float:
         """A pod without a readiness probe counts as ready before its program has done anything."""
         if target.key in self.checked or target.resource.kind == "Job":
-            return False
+            return now
         since = [now - SETTLE_S]
         for pod in pods:
             if pod["status"].get("phase") == "Succeeded":
@@ -169,51 +273,63 @@ class Board:
                     continue
                 known = self._running_since.setdefault(status.get("containerID", ""), now)
                 since.append(known if running else now)
-        return max(since) > now - SETTLE_S
+        return max(since) + SETTLE_S
 
     def _is_old(self, running: Mapping[str, Any], now: float) -> bool:
         """Started long ago by the node's clock, which may differ from ours by some seconds."""
         started = datetime.fromisoformat(running["startedAt"]).timestamp()
         return now + self.epoch_s - started > _OLD_S
 
-    def findings(self, now: float) -> tuple[Finding, ...]:
-        """Every trouble that stands. Call it at every change and every second: `is_final` tells
-        how long each has been standing."""
-        standing: dict[tuple[str, str], Finding] = {}
-        for target in self.targets:
-            found = self.state(target, now)
-            if isinstance(found, Failed):
-                failed = Trouble(cause=found.reason, grace_s=0)
-                standing[target.key, ""] = Finding(target=target, trouble=failed, pod=None)
-            elif isinstance(found, Waiting):
-                standing |= self._troubles(target)
-        self._first_seen = {key: self._first_seen.get(key, now) for key in standing}
-        return tuple(
-            replace(finding, is_final=now - self._first_seen[key] >= finding.trouble.grace_s)
-            for key, finding in standing.items()
-        )
-
-    def _troubles(self, target: Applied) -> dict[tuple[str, str], Finding]:
+    def _standing(
+        self, target: Applied, found: State, pods: Sequence[Object], digests: Digests
+    ) -> Iterator[Finding]:
         live = self.live(target)
-        if live is None:
-            return {}
-        found: dict[tuple[str, str], Finding] = {}
-        for pod in self.pods(target):
-            uid = pod["metadata"]["uid"]
-            seen = trouble.of_pod(pod, restarts_are_counted_elsewhere=live["kind"] == "Job")
-            if seen is None and pod.get("status", {}).get("phase") == "Pending":
-                seen = self._said_of(uid)
-            seen = seen or trouble.of_image(pod, images(live), self._digests)
-            if seen and not (uid in self._autoscaled and "fits no node" in seen.cause):
-                key = (uid, seen.container or "pod")
-                found[key] = Finding(target=target, trouble=seen, pod=pod)
-        owner = trouble.of_owner(live)
-        for uid in ownership.owner_uids(live, self._all(REPLICA_SETS, target.namespace)):
-            owner = owner or (self._said_of(uid) if live["kind"] != "Pod" else None)
-        if owner:
-            found[target.key, "owner"] = Finding(target=target, trouble=owner, pod=None)
-        return found
+        if isinstance(found, Failed):
+            failed = Trouble(cause=found.reason, grace_s=0)
+            yield Finding(target=target, trouble=failed, pod=None)
+        if not isinstance(found, Waiting) or live is None or not is_observed(live):
+            return  # not observed: its pods are still those of the template before
+        for pod in pods:
+            seen = self._of_pod(pod, live) or trouble.of_image(pod, images(live), digests)
+            if seen:
+                yield Finding(target=target, trouble=seen, pod=pod)
+        if owner := self._of_owner(target, live):
+            yield Finding(target=target, trouble=owner, pod=None)
 
-    def _said_of(self, uid: str) -> Trouble | None:
-        event = self._events.get(uid)
-        return trouble.of_event(event) if event else None
+    def _of_pod(self, pod: Object, live: Object) -> Trouble | None:
+        uid = pod["metadata"]["uid"]
+        seen = trouble.of_pod(
+            pod,
+            pulls=self._pulls.get(uid, {}),
+            restarts_are_counted_elsewhere=live["kind"] == "Job",
+        )
+        if seen is None:
+            is_pending = pod.get("status", {}).get("phase") == "Pending"
+            return self._events.trouble_of(uid) if is_pending else None
+        if seen.is_unscheduled:
+            if self._events.is_autoscaled(uid):
+                return replace(seen, grace_s=trouble.NEVER)
+            return trouble.of_claim(seen, self._events.unbound(pod))
+        return seen
+
+    def _of_owner(self, target: Applied, live: Object) -> Trouble | None:
+        if live["kind"] == "Pod":
+            return None
+        if live["kind"] == "Deployment":
+            sets = self._owned(REPLICA_SETS, target, live)
+            told = map(trouble.of_owner, ownership.current_replica_sets(live, sets))
+            return next(filter(None, told), None)
+        return trouble.of_owner(live) or self._events.trouble_of(live["metadata"]["uid"])
+
+
+def _with_time(finding: Finding) -> Finding:
+    grace_s = max(finding.trouble.grace_s, _BACK_OFF_S)
+    return replace(finding, trouble=replace(finding.trouble, grace_s=grace_s))
+
+
+def _has_finished(body: Object) -> bool:
+    return body.get("kind") == "Job" and is_complete(body)
+
+
+def _is_refused(status: Mapping[str, Any]) -> bool:
+    return trouble.asks_for_image(status)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from modelferry.cluster.client import Cluster
 from modelferry.cluster.resources import EVENTS
 from modelferry.errors import Annotation, FerryError, RolloutFailed
 from modelferry.rollout.board import Board, Finding
+from modelferry.rollout.event_log import moment
 from modelferry.rollout.podspec import containers
 from modelferry.rollout.running_image import container_statuses
 from modelferry.rollout.states import Done
@@ -19,11 +20,13 @@ from modelferry.rollout.watch import Outcome
 from modelferry.values import format_duration
 
 Object = Mapping[str, Any]
+T = TypeVar("T")
 
 _LOG_LINES = 30
 _PODS = 3  # shown of one object: replicas mostly fail alike
 _EVENTS = 8
 _OBJECTS = 5
+_READ_S = 10.0
 _ERROR = re.compile(r"error|exception|fatal|panic|critical|killed", re.IGNORECASE)
 _UNHEALTHY = re.compile(r"\s*event Warning Unhealthy( x\d+)?: ")
 _NO_LOG = re.compile(r"\((empty|cannot be read)|unable to retrieve container logs")
@@ -32,7 +35,8 @@ _NO_LOG = re.compile(r"\((empty|cannot be read)|unable to retrieve container log
 def failure(cluster: Cluster, board: Board, outcome: Outcome, timeout_s: float) -> RolloutFailed:
     """The error that ends the run: object and cause first, then everything that explains it."""
     findings = [f for f in outcome.findings if f.is_final] or [*_late(board, outcome, timeout_s)]
-    gathered = [_gather(cluster, board, finding) for finding in findings[:_OBJECTS]]
+    ask = _Ask(cluster)
+    gathered = [_gather(ask, board, finding) for finding in findings[:_OBJECTS]]
     left_out = len(findings) - len(gathered)
     more = f" (and {len(findings) - 1} more)" if findings[1:] else ""
     return RolloutFailed(
@@ -45,6 +49,44 @@ def failure(cluster: Cluster, board: Board, outcome: Outcome, timeout_s: float) 
             for finding, entry in zip(findings, gathered, strict=False)
         ),
     )
+
+
+@dataclass(slots=True)
+class _Ask:
+    """Reads for evidence only: what cannot be read says why in its place, and a cluster that does
+    not answer is not asked again and again."""
+
+    cluster: Cluster
+    _silent: str = ""
+
+    def events(self, body: Object) -> tuple[Object, ...] | str:
+        about = (("fieldSelector", f"involvedObject.uid={body['metadata']['uid']}"),)
+        namespace = body["metadata"].get("namespace", "default")
+        return self._read(
+            lambda: self.cluster.list(EVENTS, namespace, selectors=about, tries=2, read_s=_READ_S)[
+                0
+            ]
+        )
+
+    def logs(self, pod: Object, container: str, *, previous: bool) -> tuple[str, ...]:
+        name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
+        found = self._read(
+            lambda: self.cluster.logs(
+                name, namespace, container, previous=previous, lines=_LOG_LINES
+            )
+        )
+        return (found,) if isinstance(found, str) else found
+
+    def _read(self, call: Callable[[], tuple[T, ...]]) -> tuple[T, ...] | str:
+        if self._silent:
+            return self._silent
+        try:
+            return call()
+        except FerryError as error:
+            said = f"(cannot be read: {error.what})"
+            if error.temporary:
+                self._silent = said
+            return said
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +106,7 @@ def _late(board: Board, outcome: Outcome, timeout_s: float) -> Iterator[Finding]
         message = getattr(state, "message", "")
         why = known.trouble.cause if known else message
         cause = f"not ready after {format_duration(timeout_s)}: " + "; ".join(
-            filter(None, (figures, why))
+            filter(None, (figures, why, outcome.unseen))
         )
         pods = _unready(board.pods(target))
         container = known.trouble.container if known else None
@@ -73,16 +115,16 @@ def _late(board: Board, outcome: Outcome, timeout_s: float) -> Iterator[Finding]
         yield Finding(target=target, trouble=trouble, pod=pod)
 
 
-def _gather(cluster: Cluster, board: Board, finding: Finding) -> _Gathered:
+def _gather(ask: _Ask, board: Board, finding: Finding) -> _Gathered:
     target = finding.target
     others = [pod for pod in _unready(board.pods(target)) if pod is not finding.pod]
     pods = ([finding.pod] if finding.pod else []) + others
     lines = [finding.cause, *_conditions(board.live(target) or {})]
-    lines += _events(cluster, board.live(target))
+    lines += _events(ask, board.live(target))
     said = ""
     for pod in pods[:_PODS]:
-        lines += ["", *_pod_lines(cluster, pod)]
-        logs = list(_logs(cluster, pod))
+        lines += ["", *_pod_lines(ask, pod)]
+        logs = list(_logs(ask, pod))
         for title, content in logs:
             lines += ["", title, *content]
         said = said or _last_words(pod, finding, logs)
@@ -103,7 +145,7 @@ def _condition_is_true(pod: Object, name: str) -> bool:
     )
 
 
-def _pod_lines(cluster: Cluster, pod: Object) -> Iterator[str]:
+def _pod_lines(ask: _Ask, pod: Object) -> Iterator[str]:
     status = pod.get("status", {})
     yield f"pod {pod['metadata']['name']}: {status.get('phase', 'unknown')}"
     yield from _conditions(pod)
@@ -114,7 +156,7 @@ def _pod_lines(cluster: Cluster, pod: Object) -> Iterator[str]:
             f"  container {container['name']}: {state}, restarts {container.get('restartCount', 0)}"
             + (f", before: {last}" if last else "")
         )
-    yield from _events(cluster, pod)
+    yield from _events(ask, pod)
 
 
 def _conditions(body: Object) -> Iterator[str]:
@@ -142,47 +184,30 @@ def _state(state: Mapping[str, Any] | None) -> str:
     return ""
 
 
-def _events(cluster: Cluster, body: Object | None) -> Iterable[str]:
+def _events(ask: _Ask, body: Object | None) -> Iterable[str]:
     if body is None:
         return ()
-    metadata = body["metadata"]
-    try:
-        found, _ = cluster.list(
-            EVENTS,
-            metadata.get("namespace", "default"),
-            selectors=(("fieldSelector", f"involvedObject.uid={metadata['uid']}"),),
-        )
-    except FerryError as error:
-        return [f"  events cannot be read: {error.what}"]
-    newest = sorted(found, key=_when)[-_EVENTS:]
+    found = ask.events(body)
+    if isinstance(found, str):
+        return [f"  events: {found}"]
     return [
         f"  event {event.get('type')} {event.get('reason')}"
-        + (f" x{event['count']}" if event.get("count", 1) > 1 else "")
+        + (f" x{event['count']}" if (event.get("count") or 1) > 1 else "")
         + f": {_one_line(event.get('message'))}"
-        for event in newest
+        for event in sorted(found, key=moment)[-_EVENTS:]
     ]
 
 
-def _when(event: Object) -> str:
-    return str(
-        event.get("lastTimestamp")
-        or event.get("eventTime")
-        or event["metadata"]["creationTimestamp"]
-    )
-
-
-def _logs(cluster: Cluster, pod: Object) -> Iterator[tuple[str, Sequence[str]]]:
+def _logs(ask: _Ask, pod: Object) -> Iterator[tuple[str, Sequence[str]]]:
     """The current run of each container, and the one before where it was restarted."""
-    name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
     for status in container_statuses(pod):
         runs = [False] if "waiting" not in status.get("state", {}) else []
         runs += [True] if status.get("lastState") else []
         for previous in runs:
             which = "before its restart" if previous else "now"
-            title = f"  log of {name} container {status['name']}, {which}:"
-            content = cluster.try_logs(
-                name, namespace, status["name"], previous=previous, lines=_LOG_LINES
-            )
+            name, container = pod["metadata"]["name"], status["name"]
+            title = f"  log of {name} container {container}, {which}:"
+            content = ask.logs(pod, container, previous=previous)
             yield title, [f"  | {line}" for line in content] or ["  | (empty)"]
 
 

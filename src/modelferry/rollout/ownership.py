@@ -18,50 +18,44 @@ def current_pods(
     uid = live["metadata"]["uid"]
     match live["kind"]:
         case "Deployment":
-            owners = _current_replica_sets(live, replica_sets)
-            chosen = (pod for pod in pods if _owner(pod) in owners)
+            owners = {body["metadata"]["uid"] for body in current_replica_sets(live, replica_sets)}
+            chosen = (pod for pod in pods if owner_uid(pod) in owners)
         case "StatefulSet":
             revision = live.get("status", {}).get("updateRevision")
             chosen = (
                 pod
                 for pod in pods
-                if _owner(pod) == uid and _labels(pod).get("controller-revision-hash") == revision
+                if owner_uid(pod) == uid
+                and _labels(pod).get("controller-revision-hash") == revision
             )
         case "DaemonSet":
             generation = _annotations(live).get(_TEMPLATE_GENERATION)
             chosen = (
                 pod
                 for pod in pods
-                if _owner(pod) == uid
+                if owner_uid(pod) == uid
                 and generation in (None, _labels(pod).get("pod-template-generation"))
             )
         case "Pod":
             chosen = (pod for pod in pods if pod["metadata"]["uid"] == uid)
         case _:
-            chosen = (pod for pod in pods if _owner(pod) == uid)
+            chosen = (pod for pod in pods if owner_uid(pod) == uid)
     return tuple(pod for pod in chosen if "deletionTimestamp" not in pod["metadata"])
 
 
-def owner_uids(live: Object, replica_sets: Iterable[Object]) -> frozenset[str]:
-    """Whose FailedCreate events are about this object's current template."""
-    uid = live["metadata"]["uid"]
-    if live["kind"] == "Deployment":
-        return frozenset((uid, *_current_replica_sets(live, replica_sets)))
-    return frozenset((uid,))
-
-
-def _current_replica_sets(live: Object, replica_sets: Iterable[Object]) -> frozenset[str]:
+def current_replica_sets(live: Object, replica_sets: Iterable[Object]) -> tuple[Object, ...]:
     """The controller copies a Deployment's revision from the ReplicaSet of its template."""
     revision = _annotations(live).get(_REVISION)
-    return frozenset(
-        replica_set["metadata"]["uid"]
+    return tuple(
+        replica_set
         for replica_set in replica_sets
-        if _owner(replica_set) == live["metadata"]["uid"]
+        if owner_uid(replica_set) == live["metadata"]["uid"]
         and _annotations(replica_set).get(_REVISION) == revision
     )
 
 
-def _owner(body: Object) -> str | None:
+def owner_uid(body: Object) -> str | None:
+    """Of the controller that made it."""
     for reference in body["metadata"].get("ownerReferences") or ():
         if reference.get("controller"):
             return reference["uid"]

@@ -27,7 +27,16 @@ def state(applied: Object, live: Object | None, pods: Sequence[Object], digests:
         return Failed(reason="it is being deleted")
     if podspec.images(live) != podspec.images(applied):
         return Failed(reason="somebody else changed its images while it rolled out")
-    return _RULES.get(_kind(live), _other)(live, pods, digests)
+    found = _RULES.get(_kind(live), _other)(live, pods, digests)
+    if isinstance(found, Failed) and _deadline(live) and _deadline(live) == _deadline(applied):
+        return Waiting(message="its deadline had passed before this apply", figures=found.figures)
+    return found
+
+
+def _deadline(deployment: Object) -> Object | None:
+    """A controller that made no step since keeps the word that it gave of the generation before."""
+    progressing = _condition(deployment, "Progressing")
+    return progressing if progressing.get("reason") == "ProgressDeadlineExceeded" else None
 
 
 def watched(api_version: str, kind: str) -> bool:
@@ -41,26 +50,26 @@ def watched(api_version: str, kind: str) -> bool:
 def _deployment(live: Object, pods: Sequence[Object], digests: Digests) -> State:
     spec, status = live["spec"], live.get("status", {})
     desired = spec.get("replicas", 1)
-    if not _observed(live):
+    if not is_observed(live):
         return Waiting(message="the controller has not seen the change yet")
     if spec.get("paused"):
         return Done(notice="it is paused: no pod is replaced before it is resumed")
-    progressing = _condition(live, "Progressing")
-    if progressing.get("reason") == "ProgressDeadlineExceeded":
-        return Failed(reason=f"no progress within progressDeadlineSeconds: {_text(progressing)}")
     counts = _Counts(
         desired=desired,
         updated=status.get("updatedReplicas", 0),
         total=status.get("replicas", 0),
         available=status.get("availableReplicas", 0),
     )
+    if exceeded := _deadline(live):
+        reason = f"no progress within progressDeadlineSeconds: {_text(exceeded)}"
+        return Failed(reason=reason, figures=counts.figures)
     return _counted(live, counts, pods, digests)
 
 
 def _stateful_set(live: Object, pods: Sequence[Object], digests: Digests) -> State:
     spec, status = live["spec"], live.get("status", {})
     desired = spec.get("replicas", 1)
-    if not _observed(live):
+    if not is_observed(live):
         return Waiting(message="the controller has not seen the change yet")
     strategy = spec.get("updateStrategy", {})
     rolling: Object = strategy.get("rollingUpdate") or {}
@@ -83,7 +92,7 @@ def _stateful_set(live: Object, pods: Sequence[Object], digests: Digests) -> Sta
 
 def _daemon_set(live: Object, pods: Sequence[Object], digests: Digests) -> State:
     status = live.get("status", {})
-    if not _observed(live):
+    if not is_observed(live):
         return Waiting(message="the controller has not seen the change yet")
     desired = status.get("desiredNumberScheduled", 0)
     counts = _Counts(
@@ -102,7 +111,7 @@ def _daemon_set(live: Object, pods: Sequence[Object], digests: Digests) -> State
 def _replica_set(live: Object, pods: Sequence[Object], digests: Digests) -> State:
     """A change of its template replaces no pod, so the pods themselves are counted as updated."""
     status = live.get("status", {})
-    if not _observed(live):
+    if not is_observed(live):
         return Waiting(message="the controller has not seen the change yet")
     wanted = podspec.images(live)
     counts = _Counts(
@@ -120,6 +129,8 @@ def _replica_set(live: Object, pods: Sequence[Object], digests: Digests) -> Stat
 
 
 def _pod(live: Object, _: Sequence[Object], digests: Digests) -> State:
+    if _is_behind(live.get("status", {}), live):  # before Kubernetes 1.34 it does not say
+        return Waiting(message="the kubelet has not seen the change yet")
     phase = live.get("status", {}).get("phase", "Pending")
     if phase == "Failed":
         return Failed(reason=f"it failed: {_ends(live)}")
@@ -163,7 +174,7 @@ def _other(live: Object, _: Sequence[Object], __: Digests) -> State:
         condition = _condition(live, name)
         if not condition:
             continue
-        if not _observed(live) or _is_behind(condition, live):
+        if not is_observed(live) or _is_behind(condition, live):
             return Waiting(message="its controller has not seen the change yet")
         if condition.get("status") != "True":
             return Waiting(message=f"{name} is {condition.get('status')}: {_text(condition)}")
@@ -261,16 +272,18 @@ def _ends(pod: Object) -> str:
     return ", ".join(ends) or said or "the cluster gives no reason"
 
 
-def _observed(live: Object) -> bool:
-    """Kinds whose status says nothing about a generation are taken at their word."""
+def is_observed(live: Object) -> bool:
+    """Other kinds than those of `apps` may say nothing about it: then they are taken at their
+    word."""
     generation = live["metadata"].get("generation", 0)
-    default = 0 if _kind(live) in _RULES else generation
+    default = 0 if _kind(live)[0] == "apps" else generation
     return live.get("status", {}).get("observedGeneration", default) >= generation
 
 
-def _is_behind(condition: Object, live: Object) -> bool:
+def _is_behind(said: Object, live: Object) -> bool:
+    """`said` is a condition or a status."""
     generation = live["metadata"].get("generation", 0)
-    return condition.get("observedGeneration", generation) < generation
+    return said.get("observedGeneration", generation) < generation
 
 
 def _condition(live: Object, name: str) -> Mapping[str, Any]:

@@ -1,14 +1,17 @@
 """What in a pod, its owner or their events will not heal by itself. Pure: object → Trouble.
 
-`grace_s` is how long it must stand before it ends the wait: 0 where no time can mend it.
+`grace_s` is how long it must stand before it ends the wait: 0 where no time can mend it, NEVER
+where the cluster tries again by itself and only the person who reads along should know.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from modelferry.rollout.podspec import containers
@@ -23,10 +26,12 @@ class Trouble:
     grace_s: float
     container: str | None = None
     crashed: bool = False  # its last log lines say why
+    is_unscheduled: bool = False
 
 
+NEVER = math.inf
 _EXITS = 3  # first restarts are normal: something else may have started later
-_PULL_GRACE_S = 32.0  # kubelet tries at 0, 10 and 30 s: three tries
+_PULLS = 3  # a kubelet backs off for 10 s, then 20 s
 _SCHEDULE_GRACE_S = 30.0
 _EVENT_GRACE_S = 5.0
 _LONG_RUN = timedelta(minutes=10)
@@ -48,22 +53,41 @@ _PULLED = re.compile(r'Successfully pulled image "([^"]+)"')
 _AUTOSCALED = ("TriggeredScaleUp", "Nominated")  # cluster-autoscaler, Karpenter
 
 
-def of_pod(pod: Object, *, restarts_are_counted_elsewhere: bool = False) -> Trouble | None:
-    """`restarts_are_counted_elsewhere`: a Job has a backoffLimit of its own."""
+def of_pod(
+    pod: Object,
+    *,
+    pulls: Mapping[str, int] = MappingProxyType({}),
+    restarts_are_counted_elsewhere: bool = False,
+) -> Trouble | None:
+    """The gravest. `pulls`: how often each container's image was asked for and not given.
+    `restarts_are_counted_elsewhere`: a Job has a backoffLimit of its own."""
+    found = list(_of_containers(pod, pulls, may_restart=restarts_are_counted_elsewhere))
+    found += filter(None, [_unscheduled(pod)])
+    return min(found, key=lambda trouble: trouble.grace_s, default=None)
+
+
+def _of_containers(
+    pod: Object, pulls: Mapping[str, int], *, may_restart: bool
+) -> Iterator[Trouble]:
     for status in container_statuses(pod):
         waiting = status.get("state", {}).get("waiting") or {}
-        if found := _waiting(status, waiting):
-            return found
-        if not restarts_are_counted_elsewhere and (found := _restarting(pod, status)):
-            return found
-    return _unscheduled(pod)
+        if found := _waiting(status, waiting, pulls.get(status["name"], 0)):
+            yield found
+        elif found := _restarting(pod, status):
+            yield replace(found, grace_s=NEVER) if may_restart else found
 
 
-def _waiting(status: Mapping[str, Any], waiting: Mapping[str, Any]) -> Trouble | None:
+def asks_for_image(status: Mapping[str, Any]) -> bool:
+    """The kubelet has just been refused; while it backs off, it says ImagePullBackOff."""
+    waiting = status.get("state", {}).get("waiting") or {}
+    return waiting.get("reason") == "ErrImagePull"
+
+
+def _waiting(status: Mapping[str, Any], waiting: Mapping[str, Any], pulls: int) -> Trouble | None:
     name = status["name"]
     reason, message = waiting.get("reason", ""), " ".join(waiting.get("message", "").split())
     if reason in _PULL:
-        return _pull(name, status.get("image", ""), message)
+        return _pull(name, status.get("image", ""), message, pulls)
     if reason in ("InvalidImageName", "ErrImageNeverPull"):
         return Trouble(cause=f"container {name}: {reason}: {message}", grace_s=0, container=name)
     if reason in ("CreateContainerConfigError", "CreateContainerError"):
@@ -76,7 +100,7 @@ def _waiting(status: Mapping[str, Any], waiting: Mapping[str, Any]) -> Trouble |
 
 
 def _restarting(pod: Object, status: Mapping[str, Any]) -> Trouble | None:
-    """A container between two runs, when it has ended too often."""
+    """A container between two runs: it has ended too often, or may do better the next time."""
     state = status.get("state", {})
     if "running" in state:
         return None
@@ -87,9 +111,8 @@ def _restarting(pod: Object, status: Mapping[str, Any]) -> Trouble | None:
     never_starts = ended.get("reason") in _NOT_STARTED and _START_HOPELESS.search(
         ended.get("message", "")
     )
-    if exits < (2 if never_starts else _EXITS) or _ran_long(ended):
-        return None
-    return _crash(pod, status["name"], ended, exits)
+    is_loop = exits >= (2 if never_starts else _EXITS) and not _ran_long(ended)
+    return _crash(pod, status["name"], ended, exits, grace_s=0 if is_loop else NEVER)
 
 
 def _should_stay(pod: Object, container: str) -> bool:
@@ -106,30 +129,34 @@ def _ran_long(ended: Mapping[str, Any]) -> bool:
     return datetime.fromisoformat(finished) - datetime.fromisoformat(started) > _LONG_RUN
 
 
-def _pull(name: str, image: str, message: str) -> Trouble:
+def _pull(name: str, image: str, message: str, pulls: int) -> Trouble:
     hopeless = bool(_PULL_HOPELESS.search(message))
     hint = ""
     if _UNAUTHORIZED.search(message):
         hint = "; the nodes may not pull it: see `imagepullsecrets`"
     return Trouble(
         cause=f"container {name}: the image {image} cannot be pulled: {message}{hint}",
-        grace_s=0 if hopeless else _PULL_GRACE_S,
+        grace_s=0 if hopeless or pulls >= _PULLS else NEVER,
         container=name,
     )
 
 
-def _crash(pod: Object, name: str, ended: Mapping[str, Any], exits: int) -> Trouble:
+def _crash(
+    pod: Object, name: str, ended: Mapping[str, Any], exits: int, *, grace_s: float
+) -> Trouble:
     code, reason = ended.get("exitCode", "unknown"), ended.get("reason", "")
+    times = "once" if exits == 1 else f"{exits} times"
     if reason == "OOMKilled":
         limit = _memory_limit(pod, name)
-        said = f"was killed for want of memory (OOMKilled{limit}) {exits} times"
+        said = f"was killed for want of memory (OOMKilled{limit}) {times}"
     elif code == 0:
-        said = f"ended (exit 0) {exits} times, though it should keep running"
+        said = f"ended (exit 0) {times}, though it should keep running"
     elif reason in _NOT_STARTED:
         said = f"cannot be started: {' '.join(ended.get('message', reason).split())}"
     else:
-        said = f"crashed (exit {code}) {exits} times"
-    return Trouble(cause=f"container {name} {said}", grace_s=0, container=name, crashed=True)
+        said = f"crashed (exit {code}) {times}"
+    cause = f"container {name} {said}"
+    return Trouble(cause=cause, grace_s=grace_s, container=name, crashed=True)
 
 
 def _memory_limit(pod: Object, name: str) -> str:
@@ -151,6 +178,7 @@ def _unscheduled(pod: Object) -> Trouble | None:
             return Trouble(
                 cause=f"it fits no node: {message}",
                 grace_s=_CREATE_GRACE_S if absent else _SCHEDULE_GRACE_S,
+                is_unscheduled=True,
             )
     return None
 
@@ -163,8 +191,16 @@ def of_image(pod: Object, wanted: Mapping[str, str | None], digests: Digests) ->
     return Trouble(cause=problem.text, grace_s=_EVENT_GRACE_S, container=problem.container)
 
 
+def of_claim(trouble: Trouble, said: str) -> Trouble:
+    """A pod waits for a claim to be bound, which takes a provisioner its time; `said` is why it
+    cannot be, if anybody complained."""
+    if "unbound" not in trouble.cause:
+        return trouble
+    return replace(trouble, cause=said) if said else replace(trouble, grace_s=NEVER)
+
+
 def of_owner(live: Object) -> Trouble | None:
-    """A Deployment says so itself when its pods are refused; other kinds only by events."""
+    """A ReplicaSet says so itself when its pods are refused; other kinds only by events."""
     for condition in live.get("status", {}).get("conditions") or ():
         if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
             return Trouble(
@@ -178,9 +214,17 @@ def of_event(event: Object) -> Trouble | None:
     reason, message = event.get("reason", ""), " ".join(event.get("message", "").split())
     if reason == "FailedCreate" and event["involvedObject"].get("kind") != "Pod":
         return Trouble(cause=f"its pods are refused: {message}", grace_s=_CREATE_GRACE_S)
-    if reason in ("FailedMount", "FailedAttachVolume") and "not found" in message:
-        return Trouble(cause=f"a volume cannot be mounted: {message}", grace_s=_CREATE_GRACE_S)
+    if reason in ("FailedMount", "FailedAttachVolume"):
+        grace_s = _CREATE_GRACE_S if "not found" in message else NEVER
+        return Trouble(cause=f"a volume cannot be mounted: {message}", grace_s=grace_s)
+    if reason == "FailedCreatePodSandBox":
+        return Trouble(cause=f"the node cannot make it: {message}", grace_s=NEVER)
     return None
+
+
+def is_unbindable(event: Object) -> bool:
+    """Of a claim."""
+    return event.get("reason") in ("FailedBinding", "ProvisioningFailed")
 
 
 def is_healed_by(event: Object) -> bool:

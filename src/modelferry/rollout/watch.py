@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import logging
+import math
 import queue
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from modelferry.cluster.client import Cluster
-from modelferry.cluster.resources import EVENTS, PODS, REPLICA_SETS, Resource
-from modelferry.cluster.transport import Refused
-from modelferry.cluster.watch import Watch
-from modelferry.errors import FerryError
+from modelferry.cluster.resources import EVENTS, PODS, REPLICA_SETS
 from modelferry.progress import heartbeat
 from modelferry.rollout.board import Applied, Board, Finding
+from modelferry.rollout.feed import Feed, News
+from modelferry.rollout.inventory import Place
 from modelferry.rollout.states import Done, Failed, Figure, State
 
 log = logging.getLogger("modelferry.rollout")
 
-Object = Mapping[str, Any]
-Place = tuple[Resource, str | None]
-
 _TICK_S = 0.5  # graces run out without an event
-_PAUSE_S = 1.0  # before a watch that broke is begun anew
+_LAST_LOOK_S = 5.0  # beyond the time limit, for what the watches may have missed
+_NAMED = 5  # of what is waited for
+_SILENCE_S = 2.0  # a watch that breaks and goes on at once is nobody's business
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +32,7 @@ class Outcome:
     ready: bool
     findings: tuple[Finding, ...]
     states: tuple[tuple[Applied, State], ...]
+    unseen: str = ""  # the cluster did not answer in the end, and how
 
 
 def follow(
@@ -42,29 +40,51 @@ def follow(
     board: Board,
     *,
     timeout_s: float,
+    heed: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Outcome:
+    """`heed` is called all the time, and raises to end it: a newer run takes over.
+
+    Green as soon as it is seen. Red only on a fresh look: what a broken connection has shown
+    last is no evidence."""
+    sight = _Sight(cluster, board, clock)
     deadline = clock() + timeout_s
-    news: queue.Queue[_News] = queue.Queue()
-    feeds = [_Feed(cluster, place, news) for place in _places(board.targets)]
+    doubted_at = math.inf
     teller = _Teller()
     try:
-        for feed in feeds:
-            feed.start()
+        sight.open()
         with heartbeat(lambda: f"waiting for {teller.waiting_for}", every_s=15):
             while True:
-                _take(news, board, wait_s=min(_TICK_S, max(0.0, deadline - clock())))
+                sight.take(wait_s=min(_TICK_S, max(0.05, deadline - clock())))
+                heed()
                 now = clock()
-                if all(feed.has_listed.is_set() for feed in feeds):
-                    outcome = _judge(board, now)
-                    teller.tell(outcome)
-                    if outcome.ready or any(f.is_final for f in outcome.findings):
-                        return outcome
-                if now >= deadline:
-                    return _judge(board, now)
+                teller.tell_silence(sight.silence(now))
+                if not sight.covers(-math.inf) and now < deadline:
+                    continue
+                outcome = _judge(board, now)
+                teller.tell(outcome)
+                if outcome.ready:
+                    return outcome
+                if now < deadline and not any(found.is_final for found in outcome.findings):
+                    doubted_at = math.inf
+                elif doubted_at == math.inf:
+                    doubted_at = now
+                    sight.renew()
+                elif sight.covers(doubted_at):
+                    return outcome
+                elif now >= max(deadline, doubted_at) + _LAST_LOOK_S:
+                    return replace(outcome, unseen=sight.silence(math.inf))
     finally:
-        for feed in feeds:
-            feed.stop()
+        sight.close()
+
+
+def _judge(board: Board, now: float) -> Outcome:
+    judged = board.judge(now)
+    return Outcome(
+        ready=all(isinstance(judgement.state, Done) for _, judgement in judged),
+        findings=tuple(finding for _, judgement in judged for finding in judgement.findings),
+        states=tuple((target, judgement.state) for target, judgement in judged),
+    )
 
 
 def _places(targets: Iterable[Applied]) -> list[Place]:
@@ -80,93 +100,79 @@ def _places(targets: Iterable[Applied]) -> list[Place]:
     return list(places)
 
 
-def _judge(board: Board, now: float) -> Outcome:
-    states = tuple((target, board.state(target, now)) for target in board.targets)
-    return Outcome(
-        ready=all(isinstance(state, Done) for _, state in states),
-        findings=board.findings(now),
-        states=states,
-    )
+class _Sight:
+    """All feeds of a rollout, and how old what they have shown is."""
+
+    def __init__(self, cluster: Cluster, board: Board, clock: Callable[[], float]) -> None:
+        self._board, self._clock = board, clock
+        self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
+        self._feeds = [Feed(cluster, at, self._news, clock) for at in _places(board.targets)]
+        self._listed_at: dict[Place, float] = {}
+
+    def open(self) -> None:
+        for feed in self._feeds:
+            feed.start()
+
+    def close(self) -> None:
+        for feed in self._feeds:
+            feed.stop()
+
+    def renew(self) -> None:
+        for feed in self._feeds:
+            feed.look_again()
+
+    def covers(self, moment: float) -> bool:
+        """Everything has been listed since."""
+        return all(
+            feed.place in self._listed_at and self._listed_at[feed.place] >= moment
+            for feed in self._feeds
+        )
+
+    def silence(self, now: float) -> str:
+        """Why nothing is seen at present; empty when all goes well, or did until just now."""
+        for feed in self._feeds:
+            since = feed.broken_since
+            if since is not None and now - since > _SILENCE_S:
+                return feed.why_broken
+        return ""
+
+    def take(self, *, wait_s: float) -> None:
+        """All there is, so that a state is judged once; waits for the first. Raises what the
+        cluster refuses for good."""
+        try:
+            self._hear(self._news.get(timeout=wait_s))
+            while True:
+                self._hear(self._news.get_nowait())
+        except queue.Empty:
+            return
+
+    def _hear(self, news: News) -> None:
+        match news.kind:
+            case "refused":
+                raise news.content
+            case "list":
+                self._listed_at[news.place] = news.asked_at
+                self._board.replace(*news.place, news.content)
+            case "event":
+                self._board.put(*news.place, news.event_type, news.content)
 
 
-@dataclass(frozen=True, slots=True)
-class _News:
-    place: Place
-    kind: str  # LIST, or a watch event's type
-    content: Any
-    error: FerryError | None = None
-
-
-def _take(news: queue.Queue[_News], board: Board, *, wait_s: float) -> None:
-    """All there is, so that a state is judged once; waits for the first."""
-    try:
-        entry = news.get(timeout=wait_s) if wait_s > 0 else news.get_nowait()
-        while True:
-            if entry.error:
-                raise entry.error
-            if entry.kind == "LIST":
-                board.replace(*entry.place, entry.content)
-            else:
-                board.put(*entry.place, entry.kind, entry.content)
-            entry = news.get_nowait()
-    except queue.Empty:
-        return
-
-
-class _Feed:
-    """One thread for one kind in one namespace. A broken watch is no verdict: it lists anew."""
-
-    def __init__(self, cluster: Cluster, place: Place, news: queue.Queue[_News]) -> None:
-        self._cluster, self._place, self._news = cluster, place, news
-        self._stopped = threading.Event()
-        self._watch: Watch | None = None
-        self.has_listed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"watch {place[0].plural}")
-        self._thread.daemon = True
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopped.set()
-        if watch := self._watch:
-            watch.stop()
-
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                self._list_and_watch()
-            except FerryError as error:
-                if self._place[0] == EVENTS and isinstance(error, Refused) and error.code == 403:
-                    self.has_listed.set()  # preflight has said what is lost without them
-                    return
-                gone = isinstance(error, Refused) and error.code == 410
-                if not (gone or error.temporary):
-                    self._news.put(_News(self._place, "ERROR", None, error))
-                    return
-                log.warning("watch of %s: %s; beginning anew", self._place[0].plural, error.what)
-                self._stopped.wait(_PAUSE_S)
-
-    def _list_and_watch(self) -> None:
-        resource, namespace = self._place
-        listed, version = self._cluster.list(resource, namespace)
-        self._news.put(_News(self._place, "LIST", listed))
-        self.has_listed.set()
-        while not self._stopped.is_set():
-            self._watch = watch = self._cluster.watch(resource, namespace, version)
-            for kind, body in watch:
-                self._news.put(_News(self._place, kind, body))
-            version = watch.version
-
-
+@dataclass(slots=True)
 class _Teller:
     """Writes a line for each change, and none for what stayed as it was."""
 
-    def __init__(self) -> None:
-        self._figures: dict[str, tuple[Figure, ...]] = {}
-        self._lines: dict[str, str] = {}
-        self._troubles: set[str] = set()
-        self.waiting_for = "the cluster's answer"
+    waiting_for: str = "the cluster's answer"
+    _figures: dict[str, tuple[Figure, ...]] = field(default_factory=dict)
+    _lines: dict[str, str] = field(default_factory=dict)
+    _troubles: set[str] = field(default_factory=set)
+    _silence: str = ""
+
+    def tell_silence(self, why: str) -> None:
+        if why and not self._silence:
+            log.warning("%s; the rollout goes on, and is looked at again when it does", why)
+        if self._silence and not why:
+            log.info("the cluster answers again")
+        self._silence = why
 
     def tell(self, outcome: Outcome) -> None:
         waiting: list[str] = []
@@ -181,7 +187,8 @@ class _Teller:
             self._figures[target.key] = state.figures
             if not isinstance(state, Done):
                 waiting.append(f"{target.label} ({plain})")
-        self.waiting_for = ", ".join(waiting)
+        more = f" and {len(waiting) - _NAMED} more" if waiting[_NAMED:] else ""
+        self.waiting_for = ", ".join(waiting[:_NAMED]) + more
         for finding in outcome.findings:
             if not finding.is_final and finding.cause not in self._troubles:
                 self._troubles.add(finding.cause)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ IMAGE = "reg/app@sha256:" + "a" * 64
 DEPLOYMENTS = Resource(
     api_version="apps/v1", kind="Deployment", plural="deployments", namespaced=True
 )
+STATEFUL_SETS = replace(DEPLOYMENTS, kind="StatefulSet", plural="statefulsets")
 REVISION = {"deployment.kubernetes.io/revision": "2"}
 
 
@@ -35,7 +37,8 @@ def deployment(available: int, *, uid: str = "d") -> dict:
 def replica_set(revision: str, uid: str) -> dict:
     owner = {"uid": "d", "controller": True}
     annotations = {"deployment.kubernetes.io/revision": revision}
-    return {"metadata": {"uid": uid, "ownerReferences": [owner], "annotations": annotations}}
+    metadata = {"name": f"score-{uid}", "uid": uid, "annotations": annotations}
+    return {"metadata": metadata | {"ownerReferences": [owner]}}
 
 
 def pod(owner: str, state: dict[str, Any], *, probe: bool = True, **more: Any) -> dict:
@@ -107,15 +110,27 @@ def test_a_trouble_that_heals_begins_its_grace_anew(board: Board) -> None:
     assert len(final(board, 122)) == 1
 
 
-def test_a_listed_event_is_old_and_a_later_success_heals(board: Board) -> None:
-    about = {"uid": "new", "kind": "ReplicaSet"}
+def stateful() -> Board:
+    body = deployment(0) | {"kind": "StatefulSet"}
+    manifest = ManifestObject(body=body, file="a.yaml", line=1, lines={})
+    placed = Placed(manifest=manifest, resource=STATEFUL_SETS, namespace="n")
+    board = Board(targets=[Applied(placed=placed, body=body)])
+    board.replace(STATEFUL_SETS, "n", [body])
+    return board
+
+
+def test_a_listed_event_is_old_and_a_later_success_heals() -> None:
+    board = stateful()
+    about = {"uid": "d", "kind": "StatefulSet"}
     failed = {"reason": "FailedCreate", "message": "quota", "involvedObject": about}
-    failed["metadata"] = {"uid": "e1"}
+    failed["metadata"] = {"uid": "e1", "resourceVersion": "1"}
+    board.replace(EVENTS, "n", [failed])
     board.replace(EVENTS, "n", [failed])
     assert board.findings(0) == ()
-    board.put(EVENTS, "n", "ADDED", failed)
+    again = {**failed, "metadata": {"uid": "e1", "resourceVersion": "2"}}
+    board.replace(EVENTS, "n", [again])  # it happened while the watch was broken
     board.findings(0)
-    assert final(board, 10) == ["deployment/score: its pods are refused: quota"]
+    assert final(board, 10) == ["statefulset/score: its pods are refused: quota"]
     board.put(EVENTS, "n", "ADDED", {**failed, "reason": "SuccessfulCreate"})
     assert board.findings(11) == ()
 
@@ -130,7 +145,7 @@ def test_a_node_on_its_way_is_waited_for(board: Board) -> None:
     about = {"uid": "pod-new", "kind": "Pod"}
     event = {"reason": "TriggeredScaleUp", "involvedObject": about, "metadata": {"uid": "e"}}
     board.put(EVENTS, "n", "ADDED", event)
-    assert board.findings(31) == ()
+    assert final(board, 3000) == []
 
 
 def test_without_a_probe_a_container_is_watched_for_a_while(board: Board, target: Applied) -> None:
@@ -174,8 +189,10 @@ def test_a_tag_that_means_another_image_on_the_node(target: Applied) -> None:
         "reason": "Pulled",
         "message": f'Successfully pulled image "{IMAGE}" in 50ms',
         "source": {"host": "n1"},
+        "metadata": {"uid": "e"},
     }
-    board.replace(EVENTS, "n", [{**pulled, "involvedObject": {"uid": "pod-old"}}])
+    old = {"uid": "pod-old", "kind": "Pod"}
+    board.replace(EVENTS, "n", [{**pulled, "involvedObject": old}])
     assert isinstance(board.state(target, 0), Waiting)  # it pulled what the tag was before
     assert final(board, 0) == []
     assert "runs sha256:" in final(board, 5)[0]
@@ -193,3 +210,78 @@ def test_deleted_is_failed_and_other_namespaces_are_not_mixed_up(
     board.put(DEPLOYMENTS, "n", "DELETED", deployment(0))
     assert isinstance(board.state(target, 0), Failed)
     assert final(board, 0) == ["deployment/score: it was deleted while it rolled out"]
+
+
+def broken_release(reason: str) -> dict:
+    """As it stood before an apply that changed something else."""
+    body = deployment(0)
+    body["metadata"]["generation"] = 4
+    body["status"]["observedGeneration"] = 4
+    condition = {"type": "Progressing", "status": "False", "reason": reason}
+    return body | {"status": body["status"] | {"conditions": [condition]}}
+
+
+def test_an_old_trouble_of_what_was_not_changed_gets_a_back_off_to_heal() -> None:
+    body = broken_release("ProgressDeadlineExceeded")
+    manifest = ManifestObject(body=body, file="a.yaml", line=1, lines={})
+    placed = Placed(manifest=manifest, resource=DEPLOYMENTS, namespace="n")
+    board = Board(targets=[Applied(placed=placed, body=body)])
+    board.replace(DEPLOYMENTS, "n", [body])
+    board.replace(REPLICA_SETS, "n", [replica_set("2", "new")])
+    crashed = {"restartCount": 5, "lastState": {"terminated": {"exitCode": 1}}}
+    board.replace(PODS, "n", [pod("new", CRASHED, **crashed)])
+    assert final(board, 0) == []
+    assert final(board, 300) == []
+    assert len(final(board, 331)) == 1
+    board.put(PODS, "n", "MODIFIED", pod("new", CRASHED, **crashed | {"restartCount": 6}))
+    assert "7 times" in final(board, 332)[0]
+
+
+def test_pods_of_the_template_before_are_not_judged_in_its_place(target: Applied) -> None:
+    """The fix of a broken release: the controller has not seen it yet."""
+    fixed = deployment(0)
+    fixed["metadata"]["generation"] = 1
+    fixed["metadata"]["annotations"] = {"deployment.kubernetes.io/revision": "1"}
+    board = Board(targets=[target])
+    board.replace(DEPLOYMENTS, "n", [fixed])
+    board.replace(REPLICA_SETS, "n", [replica_set("1", "old")])
+    crashed = {"restartCount": 5, "lastState": {"terminated": {"exitCode": 1}}}
+    board.replace(PODS, "n", [pod("old", CRASHED, **crashed)])
+    assert board.findings(0) == ()
+
+
+def test_a_finished_job_may_clear_itself_away_while_nobody_looks(target: Applied) -> None:
+    jobs = Resource(api_version="batch/v1", kind="Job", plural="jobs", namespaced=True)
+    body = deployment(0) | {"apiVersion": "batch/v1", "kind": "Job"}
+    done = body | {"status": {"conditions": [{"type": "Complete", "status": "True"}]}}
+    placed = replace(target.placed, resource=jobs)
+    board = Board(targets=[Applied(placed=placed, body=body)])
+    board.replace(jobs, "n", [done])
+    board.replace(jobs, "n", [])
+    assert isinstance(board.state(board.targets[0], 0), Done)
+
+
+def test_what_has_not_been_listed_is_not_gone(target: Applied) -> None:
+    assert isinstance(Board(targets=[target]).state(target, 0), Waiting)
+
+
+def test_refused_pulls_are_counted_each_once(board: Board) -> None:
+    asked = {"waiting": {"reason": "ErrImagePull", "message": "i/o timeout"}}
+    backing_off = {"waiting": {"reason": "ImagePullBackOff", "message": "i/o timeout"}}
+    for turn in (asked, asked, backing_off, backing_off, asked, backing_off):
+        board.put(PODS, "n", "MODIFIED", pod("new", turn))
+        assert final(board, 1000) == []
+    board.put(PODS, "n", "MODIFIED", pod("new", asked))
+    assert "cannot be pulled" in final(board, 1000)[0]
+
+
+def test_only_what_was_heard_of_is_judged_again(board: Board, target: Applied) -> None:
+    board.replace(PODS, "n", [])
+    before = board.judge(0)[0][1]
+    assert board.judge(1)[0][1] is before
+    board.put(PODS, "n", "ADDED", pod("elsewhere", RUNNING))
+    assert board.judge(2)[0][1] is before
+    board.put(PODS, "n", "ADDED", pod("new", NO_CONFIG))
+    assert board.judge(3)[0][1] is not before
+    assert final(board, 12) == []
+    assert len(final(board, 13)) == 1  # nothing more was heard: the time was up

@@ -92,10 +92,23 @@ def test_deployment_paused_or_scaled_to_nothing_is_done_with_a_notice() -> None:
 def test_progress_deadline_counts_for_this_generation_only() -> None:
     condition = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
     status = {"observedGeneration": 2, "conditions": [condition]}
-    assert isinstance(judge(workload("Deployment", status, replicas=2)), Failed)
-    assert isinstance(judge(workload("Deployment", status, replicas=2, paused=False)), Failed)
+    exceeded = workload("Deployment", status, replicas=2)
+    fresh = workload("Deployment", {"observedGeneration": 1}, replicas=2)
+    assert isinstance(state(fresh, exceeded, (), NONE), Failed)
     stale = workload("Deployment", status, generation=3, replicas=2)
-    assert isinstance(judge(stale), Waiting)
+    assert isinstance(state(fresh, stale, (), NONE), Waiting)
+
+
+def test_a_deadline_that_passed_before_the_apply_says_nothing_of_it() -> None:
+    """The controller leaves the condition as it is until the first pod comes of the change."""
+    condition = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+    before = condition | {"lastUpdateTime": "2026-01-01T00:00:00Z"}
+    applied = workload("Deployment", {"observedGeneration": 1, "conditions": [before]}, replicas=2)
+    seen = workload("Deployment", {"observedGeneration": 2, "conditions": [before]}, replicas=2)
+    assert isinstance(state(applied, seen, (), NONE), Waiting)
+    again = condition | {"lastUpdateTime": "2026-01-01T00:10:00Z"}
+    later = workload("Deployment", {"observedGeneration": 2, "conditions": [again]}, replicas=2)
+    assert isinstance(state(applied, later, (), NONE), Failed)
 
 
 STATEFUL = {**DONE, "currentRevision": "r2", "updateRevision": "r2"}

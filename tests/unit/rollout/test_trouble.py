@@ -63,10 +63,11 @@ def test_what_is_normal_is_no_trouble(state: dict[str, Any]) -> None:
 def test_the_third_exit_is_a_crash_loop(count: int, between: str) -> None:
     state = ended(1) if between == "terminated" else waiting(between)
     found = trouble.of_pod(pod(state, restartCount=count, lastState=ended(1)))
-    assert bool(found) is (count >= 2)
-    if found:
-        assert found.cause == f"container main crashed (exit 1) {count + 1} times"
-        assert found.crashed
+    assert found
+    assert found.grace_s == (0 if count >= 2 else trouble.NEVER)
+    times = "once" if count == 0 else f"{count + 1} times"
+    assert found.cause == f"container main crashed (exit 1) {times}"
+    assert found.crashed
 
 
 def test_a_running_container_may_have_crashed_before() -> None:
@@ -75,12 +76,16 @@ def test_a_running_container_may_have_crashed_before() -> None:
 
 def test_a_run_of_hours_is_no_part_of_a_crash_loop() -> None:
     long = ended(1, startedAt="2026-01-01T00:00:00Z", finishedAt="2026-01-01T05:00:00Z")
-    assert trouble.of_pod(pod(long, restartCount=9)) is None
+    found = trouble.of_pod(pod(long, restartCount=9))
+    assert found
+    assert found.grace_s == trouble.NEVER
 
 
 def test_jobs_count_their_own_restarts() -> None:
     broken = pod(waiting("CrashLoopBackOff"), restartCount=5, lastState=ended(1))
-    assert trouble.of_pod(broken, restarts_are_counted_elsewhere=True) is None
+    found = trouble.of_pod(broken, restarts_are_counted_elsewhere=True)
+    assert found
+    assert found.grace_s == trouble.NEVER
     image = pod(waiting("ErrImagePull", "not found"))
     assert trouble.of_pod(image, restarts_are_counted_elsewhere=True)
 
@@ -112,7 +117,10 @@ def test_a_program_that_is_not_there_needs_no_third_try() -> None:
     found = trouble.of_pod(pod(state, restartCount=1, lastState=start))
     assert found
     assert "cannot be started" in found.cause
-    assert trouble.of_pod(pod(state, restartCount=0, lastState=start)) is None
+    assert found.grace_s == 0
+    first = trouble.of_pod(pod(state, restartCount=0, lastState=start))
+    assert first
+    assert first.grace_s == trouble.NEVER
 
 
 def unschedulable(**status: Any) -> dict:
@@ -137,7 +145,38 @@ def test_events() -> None:
 
     assert trouble.of_event(event("FailedCreate", "exceeded quota"))
     assert trouble.of_event(event("FailedMount", 'secret "x" not found', "Pod"))
-    assert trouble.of_event(event("FailedMount", "timed out", "Pod")) is None
+    assert trouble.of_event(event("FailedMount", "timed out", "Pod")) == trouble.Trouble(
+        cause="a volume cannot be mounted: timed out", grace_s=trouble.NEVER
+    )
     assert trouble.of_event(event("Unhealthy", "HTTP 500", "Pod")) is None
     assert trouble.is_healed_by(event("SuccessfulCreate"))
     assert trouble.is_autoscaled(event("TriggeredScaleUp"))
+
+
+def test_a_pull_is_hopeless_after_three_tries() -> None:
+    """However long each of them took: the kubelet says so of the last one while it tries anew."""
+    image = pod(waiting("ImagePullBackOff", "dial tcp: i/o timeout"))
+    for tries, grace_s in ((1, trouble.NEVER), (2, trouble.NEVER), (3, 0)):
+        found = trouble.of_pod(image, pulls={"main": tries})
+        assert found
+        assert found.grace_s == grace_s
+
+
+def test_the_gravest_trouble_of_a_pod_counts() -> None:
+    both = pod(ended(1))
+    refused = {"name": "beside", "image": "x", "state": waiting("InvalidImageName", "no")}
+    both["status"]["containerStatuses"].append(refused)
+    found = trouble.of_pod(both)
+    assert found
+    assert found.container == "beside"
+
+
+def test_a_claim_that_is_not_bound_yet_is_waited_for_until_somebody_complains() -> None:
+    message = "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."
+    lost = unschedulable()
+    lost["status"]["conditions"][0]["message"] = message
+    found = trouble.of_pod(lost)
+    assert found
+    assert trouble.of_claim(found, "").grace_s == trouble.NEVER
+    told = trouble.of_claim(found, "claim data cannot be bound: no class")
+    assert (told.grace_s, told.cause) == (30, "claim data cannot be bound: no class")

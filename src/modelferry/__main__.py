@@ -16,8 +16,8 @@ from typing import TextIO
 from modelferry import pipeline, report
 from modelferry.errors import Cancelled, FerryError, RunCancelled
 from modelferry.inputs import Inputs, read_environment
-from modelferry.pipeline import Recorder
 from modelferry.plan import REPORT, Plan, describe, make_plan, run_context, secrets
+from modelferry.recorder import Recorder
 from modelferry.runner import Output, Runner, Terminal, logging_to, report_error
 
 _REPORTED = ("run", "rollback")  # commands that do something

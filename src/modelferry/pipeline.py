@@ -1,32 +1,32 @@
-"""Runs the stages in order, one log group each, and keeps what they gave as a RunReport.
+"""Runs the stages in order, one log group each; the recorder keeps what they gave.
 
 It knows no cloud: each stage gets its slice of the Plan, the value before it and what preflight
-opened. Errors pass through; the Recorder has noted by then which stage failed.
+opened. Errors pass through; the recorder has noted by then which stage failed.
 """
 
 from __future__ import annotations
 
 import logging
 import shutil
-import time
-from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from modelferry.apptest.spec import AppTests
 from modelferry.artifacts import FetchedFile, Image, Model, PushedImage, TestedImage, Verdict
-from modelferry.errors import Cancelled, FerryError, RunCancelled
+from modelferry.image.released import BUILD_KEY, COMMIT, RUN, Released, ReleasedImage
 from modelferry.image.run_images import RunImages, run_images
 from modelferry.image.spec import BuildSpec
-from modelferry.plan import DeployPlan, Plan, PushPlan, RunContext, describe
+from modelferry.plan import DeployPlan, Plan, PushPlan, RunContext, Stage, describe
 from modelferry.preflight import Ready, preflight, resolve
+from modelferry.recorder import Recorder
 from modelferry.registry.client import Registry
-from modelferry.report import Mark, RunReport, StageResult, verdict_line
-from modelferry.runner import Output
 from modelferry.stages.build import build_image, build_target
+from modelferry.stages.build_key import build_key, current_digests, known_images
 from modelferry.stages.fetch import fetch_model
 from modelferry.stages.push import push_image
+from modelferry.stages.released import read_released
+from modelferry.stages.reuse import take_release
 from modelferry.stages.test import run_tests
 from modelferry.values import format_bytes
 
@@ -34,64 +34,6 @@ if TYPE_CHECKING:
     from modelferry.stages.deploy import Target
 
 log = logging.getLogger("modelferry.pipeline")
-
-
-@dataclass(slots=True)
-class StageNote:
-    """What a stage wants said of it."""
-
-    figure: str = ""
-    moved_bytes: int | None = None
-    mark: Mark = "passed"
-
-
-class Recorder:
-    """Groups the log by stage, times each, and gathers the report."""
-
-    def __init__(self, output: Output) -> None:
-        self._output = output
-        self._started = time.monotonic()
-        self.report = RunReport()
-
-    def note(self, **values: object) -> None:
-        self.report = replace(self.report, **values)  # pyright: ignore[reportArgumentType]
-
-    @contextmanager
-    def stage(self, name: str) -> Generator[StageNote]:
-        began = time.monotonic() - self._started
-        note = StageNote()
-        try:
-            with self._output.group(name):
-                yield note
-        except FerryError as error:
-            self._failed(name, note, error)
-            raise
-        except Cancelled as error:
-            self._failed(name, note, RunCancelled(str(error)))
-            raise
-        except Exception as error:
-            note.mark, note.figure = "failed", f"{type(error).__name__}: {error}"
-            raise
-        finally:
-            result = StageResult(
-                name=name,
-                mark=note.mark,
-                started_s=began,
-                seconds=time.monotonic() - self._started - began,
-                figure=note.figure,
-                moved_bytes=note.moved_bytes,
-            )
-            self.note(stages=(*self.report.stages, result))
-            self._output.say(verdict_line(result))  # after the group: seen while it is folded
-
-    def _failed(self, name: str, note: StageNote, error: FerryError) -> None:
-        note.mark, note.figure = "failed", " ".join(error.what.split())
-        self.fail(name, error)
-
-    def fail(self, stage: str, error: FerryError) -> None:
-        """The first failure stays the one that is told."""
-        if self.report.error is None:
-            self.note(error=error, failed_stage=stage)
 
 
 def run(plan: Plan, recorder: Recorder) -> None:
@@ -105,14 +47,15 @@ def run(plan: Plan, recorder: Recorder) -> None:
         return
     plan.context.temp.mkdir(mode=0o700, parents=True)
     try:
-        model = _fetch(plan, ready, recorder)
-        pushed = None
+        last = _last_release(plan, ready, recorder)
+        pushed = _reuse(plan, ready, last, recorder)
+        model = None if pushed else _fetch(plan, ready, recorder)
         with ExitStack() as stack:
-            if plan.build and ready.engine:
+            if plan.build and ready.engine and not pushed:
                 images = stack.enter_context(
                     run_images(ready.engine, plan.build.kept_as, plan.context.run_label)
                 )
-                image = _build(plan, plan.build, model, images, recorder)
+                image = _build(plan, plan.build, model, last, images, recorder)
                 tested = _test(plan, plan.build, model, image, images, recorder)
                 if plan.push and ready.registry:
                     pushed = _push(plan.push, tested, ready.registry, recorder)
@@ -130,6 +73,54 @@ def check(plan: Plan, recorder: Recorder) -> Ready:
         note.figure = "all that this run needs answers"
     recorder.note(resolved=ready.model)
     return ready
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastRelease:
+    """What the registry has of this branch, and what would be the same."""
+
+    released: Released
+    build_key: str | None  # of this run; None where it cannot be known beforehand
+
+    @property
+    def same(self) -> ReleasedImage | None:
+        return self.released.made_by(self.build_key) if self.build_key else None
+
+
+def _last_release(plan: Plan, ready: Ready, recorder: Recorder) -> LastRelease:
+    if not (plan.build and plan.push and ready.registry):
+        return LastRelease(released=Released(), build_key=None)
+    with recorder.stage("compare") as note:
+        released = read_released(ready.registry, plan.push, others=known_images(plan.build))
+        digest_of = current_digests(plan.build, plan.push.access, ready.engine)
+        key = build_key(plan, plan.build, ready.model, digest_of)
+        last = LastRelease(released=released, build_key=key)
+        note.figure = _compared(last)
+    return last
+
+
+def _compared(last: LastRelease) -> str:
+    if last.released.image is None:
+        return "nothing was released before"
+    if last.same:
+        return f"nothing changed since {last.same.digest}"
+    return f"something changed since {last.released.image.digest}"
+
+
+def _reuse(plan: Plan, ready: Ready, last: LastRelease, recorder: Recorder) -> PushedImage | None:
+    """The last release, where this run would only make it again."""
+    if not (plan.build and plan.build.reuse and plan.push and ready.registry and last.same):
+        return None
+    for stage in plan.stages:
+        if stage in (Stage.FETCH, Stage.BUILD, Stage.TEST):
+            recorder.reused(stage)
+    version = ready.model.version if ready.model else ""
+    with recorder.stage("push") as note:
+        pushed = take_release(last.same, plan.push, registry=ready.registry, model_version=version)
+        note.mark, note.figure = "reused", f"{pushed.ref.name}, tags {', '.join(pushed.tags)}"
+        note.moved_bytes = 0
+    recorder.note(pushed=pushed, model_changed=False)
+    return pushed
 
 
 def _fetch(plan: Plan, ready: Ready, recorder: Recorder) -> Model | None:
@@ -151,7 +142,12 @@ def _fetch(plan: Plan, ready: Ready, recorder: Recorder) -> Model | None:
 
 
 def _build(
-    plan: Plan, spec: BuildSpec, model: Model | None, images: RunImages, recorder: Recorder
+    plan: Plan,
+    spec: BuildSpec,
+    model: Model | None,
+    last: LastRelease,
+    images: RunImages,
+    recorder: Recorder,
 ) -> Image:
     context = plan.context
     with recorder.stage("build") as note:
@@ -160,7 +156,7 @@ def _build(
             model,
             images=images,
             labels=(),
-            annotations=_annotations(context),
+            annotations=_annotations(context, last.build_key),
             push_name=plan.push.name if plan.push else None,
             temp=context.temp,
             workspace=context.workspace,
@@ -245,15 +241,21 @@ def _given_image(plan: Plan, spec: DeployPlan) -> PushedImage:
     )
 
 
-def _annotations(context: RunContext) -> tuple[tuple[str, str], ...]:
-    """The commit belongs to the manifest, not the config: the image ID is content's alone.
+def _annotations(context: RunContext, build_key: str | None) -> tuple[tuple[str, str], ...]:
+    """Commit and run belong to the manifest, not the config: the image ID is content's alone.
 
-    The run does not: a nightly run that finds nothing new must give the digest that is deployed.
     Names from the image-spec, annotations.md.
     """
-    if not (context.server_url and context.repository):
-        return ()
-    return (("org.opencontainers.image.source", f"{context.server_url}/{context.repository}"),)
+    source = f"{context.server_url}/{context.repository}"
+    said = {
+        "org.opencontainers.image.source": source
+        if context.server_url and context.repository
+        else None,
+        COMMIT: context.commit,
+        RUN: f"{context.run_id}/{context.run_attempt}",
+        BUILD_KEY: build_key,
+    }
+    return tuple((name, value) for name, value in said.items() if value)
 
 
 def _asked(tests: AppTests) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ log = logging.getLogger("modelferry.build-key")
 
 DigestOf = Callable[[ImageRef], str | None]
 
+_CACHE_REF = re.compile(r"(?:^|,)ref=([^,]+)")
 # What pytest reads on its way to the tests that are named.
 _PYTEST_FILES = ("conftest.py", "pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
 
@@ -52,6 +54,23 @@ def recipe_of(build: BuildSpec, tests: AppTests | None) -> Recipe:
         build_args=dict(build.build_args),
         contexts=[name for name, _ in build.build_contexts],
     )
+
+
+def known_images(build: BuildSpec) -> tuple[ImageRef, ...]:
+    """Whose blobs the registry may have already: the bases, and the caches that are named."""
+    try:
+        named = recipe_of(build, None).images
+    except (OSError, UnicodeDecodeError):
+        named = ()
+    caches = (found[1] for line in build.cache_from if (found := _CACHE_REF.search(line)))
+    return tuple(image for text in (*named, *caches) if (image := _parsed(text)))
+
+
+def _parsed(text: str) -> ImageRef | None:
+    try:
+        return ImageRef.parse(text)
+    except ValueError:
+        return None
 
 
 def build_key(

@@ -5,7 +5,7 @@ import io
 import pytest
 
 from modelferry.errors import BuildError, Cancelled, FerryError
-from modelferry.pipeline import Recorder
+from modelferry.recorder import Recorder
 from modelferry.runner import Terminal
 
 

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from modelferry.cluster.client import Cluster
 from modelferry.cluster.resources import Resource, defined_by
 from modelferry.errors import Annotation, RolloutError
 from modelferry.rollout import podspec
 from modelferry.rollout.changes import Placed, ordered
-from modelferry.rollout.manifests import ManifestObject
+from modelferry.rollout.manifests import ManifestError, ManifestObject, duplicates
+
+# Kinds that moved here from versions that are served no more.
+_USUAL_VERSIONS = (
+    *("v1", "apps/v1", "batch/v1", "networking.k8s.io/v1", "autoscaling/v2", "policy/v1"),
+    *("rbac.authorization.k8s.io/v1", "storage.k8s.io/v1", "apiextensions.k8s.io/v1"),
+)
+_USUAL_KINDS = (
+    *("Pod", "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob"),
+    *("Service", "Ingress", "ConfigMap", "Secret", "ServiceAccount", "PersistentVolumeClaim"),
+    *("HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy", "Namespace"),
+    *("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +48,8 @@ def place(cluster: Cluster, objects: Sequence[ManifestObject], namespace: str) -
             placed.append(_placed(manifest, resource, namespace))
     if unknown:
         raise _unknown_kinds(cluster, unknown)
+    if twice := list(duplicates([entry.manifest for entry in placed], None)):
+        raise ManifestError(twice)  # told apart by the namespace that the cluster gave one of them
     fresh = _fresh_namespaces(cluster, placed)
     return Placement(
         objects=ordered(placed),
@@ -49,7 +64,8 @@ def place(cluster: Cluster, objects: Sequence[ManifestObject], namespace: str) -
 
 def _placed(manifest: ManifestObject, resource: Resource, namespace: str) -> Placed:
     if not resource.namespaced:
-        return Placed(manifest=manifest, resource=resource, namespace=None)
+        body = podspec.without(manifest.body, ("metadata", "namespace"))
+        return Placed(manifest=manifest.changed(body), resource=resource, namespace=None)
     where = manifest.namespace or namespace
     body = podspec.with_value(manifest.body, ("metadata", "namespace"), where)
     return Placed(manifest=manifest.changed(body), resource=resource, namespace=where)
@@ -65,7 +81,10 @@ def _defined(objects: Sequence[ManifestObject]) -> Mapping[tuple[str, str], Reso
 
 
 def _unknown_kinds(cluster: Cluster, unknown: Sequence[ManifestObject]) -> RolloutError:
-    texts = [f"it serves no {found.kind} of {found.api_version}" for found in unknown]
+    texts = [
+        f"it serves no {found.kind} of {found.api_version}{_instead(cluster, found)}"
+        for found in unknown
+    ]
     more = f" (and {len(unknown) - 1} more)" if unknown[1:] else ""
     return RolloutError(
         f"the cluster at {cluster.server} does not know {unknown[0].label}: {texts[0]}{more}",
@@ -84,6 +103,15 @@ def _unknown_kinds(cluster: Cluster, unknown: Sequence[ManifestObject]) -> Rollo
             for found, text in zip(unknown, texts, strict=True)
         ),
     )
+
+
+def _instead(cluster: Cluster, found: ManifestObject) -> str:
+    """Where the kind has gone, or what it was meant to be called."""
+    for version in _USUAL_VERSIONS:
+        if version != found.api_version and cluster.resource(version, found.kind):
+            return f", but {version} has one"
+    close = get_close_matches(found.kind, _USUAL_KINDS, n=1)
+    return f"; is {close[0]} meant?" if close and close[0] != found.kind else ""
 
 
 def _fresh_namespaces(cluster: Cluster, placed: Sequence[Placed]) -> frozenset[str]:

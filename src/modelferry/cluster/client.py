@@ -134,13 +134,23 @@ class Cluster:
         except FerryError as error:
             return (f"(cannot be read: {error.what})",)
 
-    def pod_proxy(self, pod: str, namespace: str, port: int, *, after: TunnelError) -> PodProxy:
+    def pod_proxy(
+        self,
+        pod: str,
+        namespace: str,
+        port: int,
+        *,
+        after: TunnelError,
+        listen_on: str = "127.0.0.1",
+    ) -> PodProxy:
         """The other way to a pod; use it in a `with`."""
-        return open_pod_proxy(self._transport, pod, namespace, port, after=after)
+        return open_pod_proxy(self._transport, pod, namespace, port, listen_on, after=after)
 
-    def tunnel(self, pod: str, namespace: str, port: int) -> Tunnel:
+    def tunnel(
+        self, pod: str, namespace: str, port: int, *, listen_on: str = "127.0.0.1"
+    ) -> Tunnel:
         """Opens a way from a local address to a port of a pod; use it in a `with`."""
-        return open_tunnel(self._transport, pod, namespace, port)
+        return open_tunnel(self._transport, pod, namespace, port, listen_on)
 
     # Writing
 

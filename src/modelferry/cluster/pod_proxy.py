@@ -36,15 +36,16 @@ def _handler(
 
 
 class PodProxy:
-    def __init__(self, transport: Transport, path: str) -> None:
+    def __init__(self, transport: Transport, path: str, listen_on: str) -> None:
         self._transport, self._path = transport, path
         self.last_error = ""  # as a Tunnel has it; here every error is an answer
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self.pass_on))
+        self._server = ThreadingHTTPServer((listen_on, 0), _handler(self.pass_on))
         self._server.daemon_threads = True
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        address, port = self._server.socket.getsockname()
+        return f"http://{address}:{port}"
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -92,9 +93,15 @@ def _require(transport: Transport, path: str, after: TunnelError) -> None:
 
 
 def open_pod_proxy(
-    transport: Transport, pod: str, namespace: str, port: int, *, after: TunnelError
+    transport: Transport,
+    pod: str,
+    namespace: str,
+    port: int,
+    listen_on: str,
+    *,
+    after: TunnelError,
 ) -> PodProxy:
     """`after` is why port-forward did not do; raises TunnelError when this way is closed, too."""
     path = PODS.path(namespace, f"{pod}:{port}", "proxy")
     _require(transport, path, after)
-    return PodProxy(transport, path)
+    return PodProxy(transport, path, listen_on)

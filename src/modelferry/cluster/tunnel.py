@@ -30,19 +30,22 @@ class TunnelError(RolloutError):
 
 
 class Tunnel:
-    """Listens on a free loopback port; each connection gets a WebSocket of its own."""
+    """Listens on a free port; each connection gets a WebSocket of its own."""
 
-    def __init__(self, transport: Transport, pod: str, namespace: str, port: int) -> None:
+    def __init__(
+        self, transport: Transport, pod: str, namespace: str, port: int, listen_on: str
+    ) -> None:
         self._transport, self._port = transport, port
         self._path = f"{PODS.path(namespace, pod, 'portforward')}?ports={port}"
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((listen_on, 0))
         self._open: set[WebSocket] = set()
         self.last_error = ""  # what the node said when the port could not be reached
         threading.Thread(target=self._accept, name=f"tunnel to {pod}", daemon=True).start()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        address, port = self._listener.getsockname()
+        return f"http://{address}:{port}"
 
     def __enter__(self) -> Self:
         return self
@@ -130,9 +133,11 @@ def _end(channel: WebSocket) -> None:
         channel.close(timeout=1)
 
 
-def open_tunnel(transport: Transport, pod: str, namespace: str, port: int) -> Tunnel:
+def open_tunnel(
+    transport: Transport, pod: str, namespace: str, port: int, listen_on: str
+) -> Tunnel:
     """Raises TunnelError when the API server does not let us through."""
-    tunnel = Tunnel(transport, pod, namespace, port)
+    tunnel = Tunnel(transport, pod, namespace, port, listen_on)
     try:
         _end(tunnel.dial())
     except BaseException:

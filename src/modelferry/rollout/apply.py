@@ -1,4 +1,4 @@
-"""The only module that writes to a cluster: carries out Changes, and says what came of each."""
+"""The only module that writes to a cluster: carries out Changes, and keeps our own records."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from modelferry.cluster.client import Cluster
+from modelferry.cluster.resources import Resource
 from modelferry.cluster.transport import Refused
 from modelferry.errors import RolloutError
 from modelferry.progress import heartbeat
@@ -35,15 +36,20 @@ def carry_out(
     changes: Sequence[Change],
     *,
     timeout_s: float,
+    check: Callable[[], None] = lambda: None,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[Applied, ...]:
-    """In the order given. `timeout_s` is for what must go before its successor can come."""
+    """In the order given. `timeout_s` is for what must go before its successor can come; `check`
+    raises when it is no longer our turn to write."""
     deadline = clock() + timeout_s
     applied: list[Applied] = []
     for change in changes:
+        check()
         if change.action is Action.REPLACE and change.live is not None:
-            _remove(cluster, change.placed, change.live, deadline, sleep, clock)
+            log.info("deleting %s to replace it", change.placed.label)
+            remove(cluster, change.placed, change.live, deadline, sleep=sleep, clock=clock)
+            check()
         elif change.live is not None:
             _take_over(cluster, change.placed)
         body = _apply(cluster, change, sleep, clock)
@@ -89,17 +95,18 @@ def _take_over(cluster: Cluster, placed: Placed) -> None:
             return
 
 
-def _remove(
+def remove(
     cluster: Cluster,
     placed: Placed,
     live: Object,
     deadline: float,
-    sleep: Callable[[float], None],
-    clock: Callable[[], float],
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
 ) -> None:
+    """This very object; returns when it is gone."""
     uid = live["metadata"]["uid"]
     name = placed.manifest.name
-    log.info("deleting %s to replace it", placed.label)
     cluster.delete(placed.resource, name, placed.namespace, uid=uid)
     with heartbeat(lambda: f"waiting for the old {placed.label} to be gone"):
         while True:
@@ -114,8 +121,32 @@ def _remove(
 def _stays(placed: Placed, found: Object) -> RolloutError:
     finalizers = ", ".join(found["metadata"].get("finalizers") or ()) or "none"
     return RolloutError(
-        f"{placed.label} was deleted to be replaced, and is still there",
+        f"{placed.label} was deleted, and is still there",
         seen=f"deletionTimestamp {found['metadata'].get('deletionTimestamp')},"
         f" finalizers: {finalizers}",
         do="Look at what holds it (a finalizer, a node that does not answer), or raise `timeout`.",
     )
+
+
+# Our own bookkeeping: the history and the lease of a release
+
+
+def make(cluster: Cluster, resource: Resource, body: Object, namespace: str) -> Object:
+    """Refused with 409 when there is one: of several, one caller wins."""
+    return cluster.create(resource, body, namespace)
+
+
+def amend(
+    cluster: Cluster,
+    resource: Resource,
+    name: str,
+    namespace: str,
+    operations: Sequence[Object],
+) -> Object:
+    """Refused with 422 when a `test` among them fails."""
+    return cluster.patch(resource, name, namespace, operations)
+
+
+def keep(cluster: Cluster, resource: Resource, body: Object, namespace: str) -> Object:
+    """All of it; what it had before and `body` has not goes."""
+    return cluster.apply(resource, body, namespace, force=True)

@@ -32,7 +32,18 @@ _FIRST = (
     "PersistentVolumeClaim",
     "Service",
 )
-_REPLACEABLE = (("", "Pod"), ("batch", "Job"))
+# Made anew where they cannot be changed in place: nothing is lost with the old one that the new
+# one has not. A Deployment would be down meanwhile, a StatefulSet or a claim lose data.
+_RBAC = "rbac.authorization.k8s.io"
+_REPLACEABLE = (
+    ("", "Pod"),
+    ("batch", "Job"),
+    ("", "ConfigMap"),
+    ("", "Secret"),
+    (_RBAC, "RoleBinding"),
+    (_RBAC, "ClusterRoleBinding"),
+)
+_RUN_ONCE = (("", "Pod"), ("batch", "Job"))
 _OURS = "modelferry/"  # annotations that say which run applied what
 _BOOKKEEPING = ("managedFields", "resourceVersion", "generation", "creationTimestamp", "uid")
 
@@ -53,6 +64,11 @@ class Placed:
     def body(self) -> Object:
         return self.manifest.body
 
+    @property
+    def key(self) -> str:
+        """Tells apart what two namespaces or groups call the same."""
+        return f"{self.resource.name} {self.namespace or ''}/{self.manifest.name}"
+
 
 class Action(StrEnum):
     CREATE = "create"
@@ -67,11 +83,17 @@ class Change:
     placed: Placed
     action: Action
     live: Object | None
+    result: Object | None = None  # what a dry run of the apply gave; None: there was none
     force: bool = False  # take the fields that a manager who yields still owns
     why: str = ""
 
     def __str__(self) -> str:
         return f"{self.action} {self.placed.label}" + (f": {self.why}" if self.why else "")
+
+
+def is_preparation(kind: str) -> bool:
+    """Others need it; it does no work itself."""
+    return kind in _FIRST
 
 
 def ordered(objects: Sequence[Placed]) -> tuple[Placed, ...]:
@@ -101,12 +123,12 @@ def with_body(placed: Placed, body: Object) -> Placed:
 
 def decided(placed: Placed, live: Object | None, result: Object, *, force: bool) -> Change:
     """`result` is what the dry run of the apply gave."""
-    change = Change(placed=placed, action=Action.UPDATE, live=live, force=force)
+    change = Change(placed=placed, action=Action.UPDATE, live=live, result=result, force=force)
     if live is None:
         return replace(change, action=Action.CREATE)
     if why := _must_replace(live, result):
         return replace(change, action=Action.REPLACE, why=why)
-    if _essence(live) == _essence(result):
+    if essence(live) == essence(result):
         return replace(change, action=Action.UNCHANGED)
     return change
 
@@ -117,7 +139,7 @@ def is_replaceable(placed: Placed) -> bool:
 
 def _must_replace(live: Object, result: Object) -> str:
     group = str(live["apiVersion"]).rpartition("/")[0]
-    if (group, live["kind"]) not in _REPLACEABLE:
+    if (group, live["kind"]) not in _RUN_ONCE:
         return ""
     if _has_failed(live):
         return "it has failed before"
@@ -135,7 +157,7 @@ def _has_failed(live: Object) -> bool:
     return failed or status.get("phase") == "Failed"
 
 
-def _essence(body: Object) -> Object:
+def essence(body: Object) -> Object:
     """Without the server's bookkeeping, status and our own marks."""
     metadata = {name: value for name, value in body["metadata"].items() if name not in _BOOKKEEPING}
     annotations = {

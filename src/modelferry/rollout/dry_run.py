@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from modelferry.cluster.client import Cluster
 from modelferry.cluster.transport import Refused
-from modelferry.errors import Annotation, RolloutError
-from modelferry.rollout import changes, podspec
+from modelferry.rollout import autoscaling, changes, podspec
 from modelferry.rollout.changes import Action, Change, Placed
 from modelferry.rollout.field_managers import conflicts, is_scaled
+from modelferry.rollout.refusals import Refusal, error_of
 
 log = logging.getLogger("modelferry.rollout")
 
 Object = Mapping[str, Any]
 Tolerate = Callable[[Refused], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """What came of each object, in their order: what an apply would do, or why it would not."""
+
+    planned: tuple[Change, ...]
+    refusals: tuple[Refusal, ...]
 
 
 def look(
@@ -33,43 +42,100 @@ def look(
     `not_there_yet`: objects whose namespace or kind comes with this very set. `tolerate` says of
     a refusal that it may not come when it counts.
     """
+    answers = ask(cluster, objects, not_there_yet=not_there_yet, force=force)
+    refusals: list[Refusal] = []
+    tolerated: list[Change] = []
+    for refusal in answers.refusals:
+        if tolerate(refusal.refused):
+            log.warning("%s: %s", refusal.placed.label, refusal.refused.message)
+            tolerated.append(_unchecked(refusal.placed, "the image is not there yet"))
+        elif cause := _comes_with(refusal, answers.planned):
+            tolerated.append(_unchecked(refusal.placed, f"{cause.label} comes with it"))
+        else:
+            refusals.append(refusal)
+    if refusals:
+        raise error_of(refusals)
+    known = {change.placed.key: change for change in (*answers.planned, *tolerated)}
+    return tuple(known[placed.key] for placed in objects)
 
-    def one(placed: Placed) -> Change | _Refusal:
+
+def ask(
+    cluster: Cluster,
+    objects: Sequence[Placed],
+    *,
+    not_there_yet: Sequence[Placed] = (),
+    force: bool = False,
+) -> Answers:
+    scaled = autoscaling.scaled(cluster, [entry for entry in objects if entry not in not_there_yet])
+
+    def one(placed: Placed) -> Change | Refusal:
         if placed in not_there_yet:
-            return Change(placed=placed, action=Action.UNCHECKED, live=None)
+            return _unchecked(placed, "its namespace or its kind comes with it")
         try:
-            return _look(cluster, placed, force)
+            return _look(cluster, placed, force, scaled)
         except Refused as refused:
-            if not tolerate(refused):
-                return _Refusal(placed, refused)
-            log.warning("%s: %s", placed.label, refused.message)
-            return Change(placed=placed, action=Action.UNCHECKED, live=None)
+            return Refusal(placed=placed, refused=refused)
 
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(one, objects))
-    refusals = [entry for entry in found if isinstance(entry, _Refusal)]
-    if refusals:
-        raise _error(refusals)
-    return tuple(entry for entry in found if isinstance(entry, Change))
+    return Answers(
+        planned=tuple(entry for entry in found if isinstance(entry, Change)),
+        refusals=tuple(entry for entry in found if isinstance(entry, Refusal)),
+    )
 
 
-def _look(cluster: Cluster, placed: Placed, force: bool) -> Change:
+def _unchecked(placed: Placed, why: str) -> Change:
+    return Change(placed=placed, action=Action.UNCHECKED, live=None, why=why)
+
+
+def _comes_with(refusal: Refusal, planned: Sequence[Change]) -> Placed | None:
+    """What is missed is made by this very set, before it is needed."""
+    message = refusal.refused.message
+    if "not found" not in message and "was found" not in message:
+        return None
+    for change in planned:
+        name = change.placed.manifest.name
+        if change.live is None and f" {name} " in f" {_words(message)} ":
+            kind = change.placed.resource.kind.lower()
+            if kind in message.lower().replace(" ", ""):
+                return change.placed
+    return None
+
+
+def _words(message: str) -> str:
+    return "".join(c if c.isalnum() or c in "-." else " " for c in message.replace("/", " "))
+
+
+def _look(cluster: Cluster, placed: Placed, force: bool, scaled: Collection[str]) -> Change:
     live = cluster.get(placed.resource, placed.manifest.name, placed.namespace)
     if live is not None and "deletionTimestamp" in live["metadata"]:
         why = "the one that is there is being deleted"
         return Change(placed=placed, action=Action.REPLACE, live=live, why=why)
+    wanted = autoscaling.left_alone(placed, live, scaled)
+    if wanted is not placed:
+        log.info("%s: its replicas are left to its autoscaler", placed.label)
     try:
-        return _try(cluster, placed, live, force=force)
+        change = _try(cluster, wanted, live, force=force)
     except Refused as refused:
         if live is None:
             raise
-        if conflicts(refused):
-            return _settle(cluster, placed, live, refused)
-        if refused.code == 422 and changes.is_replaceable(placed):
-            _try_to_create(cluster, placed)
-            why = "it cannot be changed in place"
-            return Change(placed=placed, action=Action.REPLACE, live=live, why=why)
-        raise
+        change = _other_way(cluster, wanted, live, refused)
+    if change.action is Action.REPLACE and live is not None:
+        uid = live["metadata"]["uid"]
+        cluster.delete(
+            placed.resource, placed.manifest.name, placed.namespace, uid=uid, dry_run=True
+        )
+    return change
+
+
+def _other_way(cluster: Cluster, placed: Placed, live: Object, refused: Refused) -> Change:
+    if conflicts(refused):
+        return _settle(cluster, placed, live, refused)
+    if refused.code == 422 and changes.is_replaceable(placed):
+        _try_to_create(cluster, placed)
+        why = "it cannot be changed in place"
+        return Change(placed=placed, action=Action.REPLACE, live=live, why=why)
+    raise refused
 
 
 def _try(cluster: Cluster, placed: Placed, live: Object | None, *, force: bool) -> Change:
@@ -101,50 +167,3 @@ def _try_to_create(cluster: Cluster, placed: Placed) -> None:
     except Refused as refused:
         if "exceeded quota" not in refused.message:  # the old one's share is free by then
             raise
-
-
-class _Refusal:
-    def __init__(self, placed: Placed, refused: Refused) -> None:
-        self.placed, self.refused = placed, refused
-
-    @property
-    def text(self) -> str:
-        found = conflicts(self.refused)
-        if found:
-            return "; ".join(map(str, found))
-        return self.refused.message or self.refused.what
-
-    @property
-    def hint(self) -> str:
-        if conflicts(self.refused):
-            return "Leave the field out of the manifest, or set `force: true` to take it."
-        if self.refused.code == 422 and "immutable" in self.refused.message:
-            return (
-                "This field cannot change on a live object: keep its value, give the object"
-                " another name, or delete it yourself first."
-            )
-        return self.refused.do
-
-    def annotation(self) -> Annotation:
-        manifest = self.placed.manifest
-        return Annotation(
-            file=manifest.file,
-            line=manifest.line,
-            title="Refused by the cluster",
-            message=f"{manifest.label}: {self.text}",
-        )
-
-
-def _error(refusals: Sequence[_Refusal]) -> RolloutError:
-    first, *more = refusals
-    others = f" (and {len(more)} more)" if more else ""
-    return RolloutError(
-        f"the cluster would refuse {first.placed.label}: {first.text}{others}",
-        seen="\n".join(
-            f"- {refusal.placed.manifest.place}: {refusal.placed.label}: {refusal.text}"
-            for refusal in refusals
-        )
-        + "\nNothing was written.",
-        do="\n".join(dict.fromkeys(filter(None, (refusal.hint for refusal in refusals)))),
-        annotations=tuple(refusal.annotation() for refusal in refusals),
-    )

@@ -15,25 +15,35 @@ from modelferry.cluster import connect
 from modelferry.cluster.client import Cluster
 from modelferry.cluster.resources import PODS
 from modelferry.cluster.transport import Refused
-from modelferry.errors import Fault, InputError
+from modelferry.errors import Fault, FerryError, InputError
 from modelferry.plan.spec import DeployPlan, RunContext
 from modelferry.rollout import (
     apply,
     changes,
+    diff,
     dry_run,
     evidence,
+    history,
     images,
     manifests,
     pod_checks,
     podspec,
+    rollback,
+    turn,
+    undo,
     url,
     watch,
 )
 from modelferry.rollout.board import Applied, Board
 from modelferry.rollout.changes import Change
+from modelferry.rollout.history import Record
+from modelferry.rollout.lease import Superseded
 from modelferry.rollout.manifests import ManifestObject
 from modelferry.rollout.place import Placement, place
 from modelferry.rollout.readiness import watched
+from modelferry.rollout.rollback import Before
+from modelferry.rollout.stale import Intent
+from modelferry.rollout.turn import Turn
 from modelferry.values import Digest, ImageRef
 
 log = logging.getLogger("modelferry.deploy")
@@ -48,6 +58,7 @@ class Target:
     cluster: Cluster
     namespace: str
     planned: tuple[str, ...] = ()  # what an apply would do, as far as it is known before the build
+    diff: str = ""  # the same, field by field, without secret values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,39 +88,104 @@ def prepare(plan: DeployPlan, *, built: ImageRef, context: RunContext) -> Target
         asked=bool(plan.spec.checks),
     ):
         log.warning("%s", warning)
+    intent = Intent(context.run_id, context.run_attempt)
+    if not plan.spec.allow_older:
+        found = turn.read(cluster, plan.spec.release, target.namespace)
+        turn.guard(intent, found or ())
     tolerate = _nothing if built.digest else _judges_images
-    planned = tuple(str(change) for change in _look(target, placement, plan, tolerate=tolerate))
-    for change in planned:
-        log.info("deploying would %s", change)
-    return replace(target, planned=planned)
+    planned = _look(target, placement, plan, tolerate=tolerate)
+    if not plan.spec.allow_older:
+        turn.guard_live(intent, plan.spec.release, planned)
+    shown = diff.render(planned).replace(_UNKNOWN_DIGEST, "(not built yet)")
+    log.info("deploying would change:\n%s", shown)
+    return replace(target, planned=tuple(map(str, planned)), diff=shown)
 
 
 def deploy(
     plan: DeployPlan, pushed: PushedImage, target: Target, *, context: RunContext
 ) -> Rollout:
-    """Raises RolloutError before the first write, RolloutFailed after it."""
+    """Raises RolloutError before the first write; after it RolloutFailed, which says whether what
+    was there before is back, or RollbackError when it is not."""
     release = _read(plan, pushed, context)
     for row in release.table:
         log.info("image: %s", row)
-    marks = {
-        "run": f"{context.run_id}/{context.run_attempt}",
-        "image-digest": release.digest,
-        "model-version": pushed.model_version,
-    }
-    marked = [changes.marked(found, marks, release.reference) for found in release.objects]
-    placement = place(target.cluster, marked, target.namespace)
-    planned = _look(target, placement, plan, tolerate=_nothing)
-    for change in planned:
-        log.info("%s", change)
-    old_pods = _old_pods(plan, target.cluster, placement)
-    applied = apply.carry_out(target.cluster, planned, timeout_s=plan.spec.timeout_s)
-    board = _follow(plan, release, target.cluster, applied, old_pods)
-    _check(plan, release, target.cluster, board, context)
+    spec, intent = plan.spec, Intent(context.run_id, context.run_attempt)
+    with turn.taken(
+        target.cluster,
+        spec.release,
+        target.namespace,
+        intent,
+        wait_s=spec.timeout_s,
+        allow_older=spec.allow_older,
+    ) as now:
+        marks = turn.marks(intent, spec.release, release.digest, pushed.model_version)
+        marked = [changes.marked(found, marks, release.reference) for found in release.objects]
+        placement = place(target.cluster, marked, target.namespace)
+        planned = _look(target, placement, plan, tolerate=_nothing)
+        if not spec.allow_older:
+            turn.guard_live(intent, spec.release, planned)
+        shown = diff.render(planned)
+        log.info("what changes:\n%s", shown)
+        before = rollback.snapshot(planned, now.inherited)
+        previous = rollback.previous_image(before, planned, release.reference)
+        old_pods = _old_pods(plan, target.cluster, placement)
+        now.heed()
+        now.begin(_record(release, pushed, now, planned, before, context))
+        try:
+            applied = apply.carry_out(
+                target.cluster, planned, timeout_s=spec.timeout_s, check=now.check
+            )
+            address = _verify(plan, release, now, applied, old_pods, context)
+        except Superseded:
+            now.end(history.SUPERSEDED)
+            raise
+        except FerryError as error:
+            raise undo.after(error, plan.spec, now, before, previous) from error
+        now.end(history.SUCCEEDED)
     return Rollout(
         state=RolloutState.SUCCEEDED,
         objects=tuple(entry.label for entry in applied),
-        previous_image=_previous_image(planned, release.reference),
-        url=url.find(target.cluster, applied),
+        previous_image=previous,
+        url=address,
+        diff=shown,
+        release=now.number,
+    )
+
+
+def _verify(
+    plan: DeployPlan,
+    release: _Release,
+    now: Turn,
+    applied: Sequence[Applied],
+    old_pods: frozenset[str],
+    context: RunContext,
+) -> str | None:
+    """Ready, and right by what the user asks of it. Gives its address, if it has one."""
+    board = _follow(plan, release, now, applied, old_pods)
+    _check(plan, release, now.cluster, board, context)
+    return url.find(now.cluster, applied)
+
+
+def _record(
+    release: _Release,
+    pushed: PushedImage,
+    now: Turn,
+    planned: Sequence[Change],
+    before: tuple[Before, ...],
+    context: RunContext,
+) -> Record:
+    return Record(
+        number=0,  # the history counts
+        verdict=history.PENDING,
+        image=release.reference,
+        digest=release.digest,
+        run=str(now.intent),
+        started=turn.now_utc(),
+        model_version=pushed.model_version,
+        commit=context.commit or "",
+        manifests=tuple(change.placed for change in planned),
+        created=rollback.created(before),
+        before=before,
     )
 
 
@@ -196,7 +272,7 @@ def _old_pods(plan: DeployPlan, cluster: Cluster, placement: Placement) -> froze
 def _follow(
     plan: DeployPlan,
     release: _Release,
-    cluster: Cluster,
+    now: Turn,
     applied: Sequence[Applied],
     old_pods: frozenset[str],
 ) -> Board:
@@ -208,9 +284,9 @@ def _follow(
         epoch_s=time.time() - time.monotonic(),
     )
     timeout_s = plan.spec.timeout_s
-    outcome = watch.follow(cluster, board, timeout_s=timeout_s)
+    outcome = watch.follow(now.cluster, board, timeout_s=timeout_s, heed=now.heed)
     if not outcome.ready:
-        raise evidence.failure(cluster, board, outcome, timeout_s)
+        raise evidence.failure(now.cluster, board, outcome, timeout_s)
     return board
 
 
@@ -225,15 +301,3 @@ def _check(
         workspace=context.workspace,
         start_timeout_s=plan.spec.start_timeout_s,
     )
-
-
-def _previous_image(planned: Sequence[Change], reference: str) -> str | None:
-    """What the first container that gets the image ran before."""
-    for change in planned:
-        if change.live is None:
-            continue
-        before = podspec.images(change.live)
-        for container in podspec.containers(change.placed.body):
-            if container.image == reference and before.get(container.name):
-                return before[container.name]
-    return None

@@ -1,0 +1,201 @@
+"""What a release was before and is now: bounded records, kept in one Secret of the namespace.
+
+A Secret, for manifests hold passwords; one, so that `get`, `create` and `patch` of that name are
+all it takes. Its annotations say the same to people: `kubectl describe secret modelferry.NAME`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from modelferry.errors import Fault, InputError
+from modelferry.rollout.changes import Placed
+from modelferry.rollout.rollback import Before, placed_from_json, placed_to_json
+from modelferry.rollout.stale import Intent
+
+Object = Mapping[str, Any]
+
+LIMIT = 10
+_MOST_BYTES = 700_000  # in base64 that is below the 1 MiB that a Secret may have, with room
+_KEY = re.compile(r"v([0-9]+)")
+_OURS = "modelferry/"
+_LONGEST_WHY = 300
+_OBJECTS = ("manifests", "before")
+
+# A release ends so, and what runs then is known.
+SUCCEEDED, ROLLED_BACK, RETURNED = "succeeded", "rolled-back", "returned-to"
+# Or so, and what it found is still what to return to.
+PENDING, FAILED, ROLLBACK_FAILED = "pending", "failed", "rollback-failed"
+SUPERSEDED, INTERRUPTED, CANCELLED = "superseded", "interrupted", "cancelled"
+_GOOD = (SUCCEEDED, RETURNED)
+_SETTLED = (*_GOOD, ROLLED_BACK)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    number: int
+    verdict: str
+    image: str  # as the manifests have it
+    digest: str
+    run: str  # Intent
+    started: str  # ISO 8601, UTC
+    model_version: str = ""
+    commit: str = ""
+    of: int | None = None  # the release that this one returned to
+    why: str = ""  # of a failure, its first line
+    manifests: tuple[Placed, ...] = ()  # as applied; empty: they were too large to keep
+    created: tuple[str, ...] = ()  # keys of the objects that were not there before
+    before: tuple[Before, ...] = ()  # what to return to; empty once it is settled
+
+    @property
+    def intent(self) -> Intent:
+        return Intent.parse(self.run)
+
+    @property
+    def is_good(self) -> bool:
+        return self.verdict in _GOOD
+
+    @property
+    def is_live(self) -> bool:
+        """What it applied is what the cluster has, wholly or in part."""
+        return self.verdict != ROLLED_BACK
+
+    @property
+    def unsettled(self) -> tuple[Before, ...]:
+        return () if self.verdict in _SETTLED else self.before
+
+    @property
+    def said(self) -> str:
+        of = f" {self.of}" if self.of else ""
+        parts = (
+            f"{self.verdict}{of} {self.started}",
+            f"image {self.image}",
+            f"model {self.model_version}" if self.model_version else "",
+            f"commit {self.commit}" if self.commit else "",
+            f"run {self.run}",
+            self.why,
+        )
+        return " · ".join(part for part in parts if part)
+
+    def ended(self, verdict: str, why: str = "") -> Record:
+        before = () if verdict in _SETTLED else self.before
+        return replace(self, verdict=verdict, why=why[:_LONGEST_WHY], before=before)
+
+
+def secret_name(release: str) -> str:
+    return f"modelferry.{release}"
+
+
+def to_secret(release: str, records: Sequence[Record]) -> Object:
+    """`records` newest first; the oldest go first where there is no room for all."""
+    kept = tuple(records[:LIMIT])
+    data = {f"v{record.number}": _pack(record) for record in kept}
+    for number, record in reversed(list(enumerate(kept))):
+        if sum(map(len, data.values())) <= _MOST_BYTES:
+            break
+        lighter = replace(record, manifests=(), before=() if number else record.before)
+        data[f"v{record.number}"] = _pack(lighter)
+    if kept and sum(map(len, data.values())) > _MOST_BYTES:
+        data[f"v{kept[0].number}"] = _pack(replace(kept[0], manifests=(), before=()))
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "modelferry/history",
+        "metadata": {
+            "name": secret_name(release),
+            "labels": {_OURS + "release": release},
+            "annotations": {f"{_OURS}v{record.number}": record.said for record in kept},
+        },
+        "data": data,
+    }
+
+
+def of_secret(secret: Object) -> tuple[Record, ...]:
+    """Newest first."""
+    data: Mapping[str, str] = secret.get("data") or {}
+    found = [_unpack(data[key]) for key in data if _KEY.fullmatch(key)]
+    return tuple(sorted(found, key=lambda record: record.number, reverse=True))
+
+
+def _pack(record: Record) -> str:
+    plain = {f.name: getattr(record, f.name) for f in fields(Record) if f.name not in _OBJECTS}
+    body = {
+        **plain,
+        "manifests": [placed_to_json(placed) for placed in record.manifests],
+        "before": [before.to_json() for before in record.before],
+    }
+    return base64.b64encode(zlib.compress(json.dumps(body).encode(), 9)).decode()
+
+
+def _unpack(text: str) -> Record:
+    body = json.loads(zlib.decompress(base64.b64decode(text)))
+    return Record(
+        **{
+            **body,
+            "created": tuple(body["created"]),
+            "manifests": tuple(map(placed_from_json, body["manifests"])),
+            "before": tuple(map(Before.from_json, body["before"])),
+        }
+    )
+
+
+def current(records: Sequence[Record]) -> Record | None:
+    """What the cluster has on purpose."""
+    return next((record for record in records if record.is_good), None)
+
+
+def chosen(records: Sequence[Record], to: str | None, release: str) -> Record:
+    """The release to return to: its number, its digest (or the first digits of it), or the one
+    before the current one. Raises InputError with what there is."""
+    good = [record for record in records if record.verdict == SUCCEEDED]
+    now = current(records)
+    if to is None:
+        newest = (now.of or now.number) if now else 0
+        found = next((record for record in good if record.number < newest), None)
+        problem = f"release {release} has none before the current one"
+    elif to.isdigit():
+        found = next((record for record in good if record.number == int(to)), None)
+        problem = f"release {release} has no such number that succeeded"
+    else:
+        wanted = to if to.startswith("sha256:") else f"sha256:{to}"
+        found = next((record for record in good if record.digest.startswith(wanted)), None)
+        problem = f"release {release} has no such digest that succeeded"
+    if found and not found.manifests:
+        problem, found = f"the manifests of {found.number} were too large to keep", None
+    if found is None:
+        there = ", ".join(f"{record.number} ({record.digest[:19]})" for record in good)
+        raise InputError(
+            Fault(name="to", given=to, allowed=f"{problem}; there are: {there or '-'}")
+        )
+    return found
+
+
+def table(records: Sequence[Record]) -> str:
+    """For people, newest first."""
+    rows = [("release", "verdict", "started", "digest", "model", "commit", "run", "")]
+    now = current(records)
+    for record in records:
+        of = f" {record.of}" if record.of else ""
+        rows.append(
+            (
+                f"{record.number}{' *' if record is now else ''}",
+                record.verdict + of,
+                record.started,
+                record.digest[:19],
+                record.model_version or "-",
+                record.commit[:12] or "-",
+                record.run,
+                record.why,
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )

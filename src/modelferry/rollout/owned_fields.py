@@ -1,0 +1,102 @@
+"""Which fields of an object a manager set (`fieldsV1` of server-side apply). Pure.
+
+A set of fields is a trie whose steps are `f:NAME` in mappings, and in lists `k:KEYS` of an item,
+`v:VALUE` of a member or `i:INDEX`; `.` is the thing itself, without what it holds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Object = Mapping[str, Any]
+Fields = Mapping[str, Any]
+
+# Their fields are the cluster's own account of an object, not somebody's wish.
+_CONTROLLERS = ("kube-controller-manager", "kube-scheduler", "kubelet", "kube-apiserver")
+
+
+def union(one: Fields, other: Fields) -> dict[str, Any]:
+    return {
+        key: union(one.get(key, {}), other.get(key, {})) for key in dict.fromkeys((*one, *other))
+    }
+
+
+def of_manager(body: Object, manager: str) -> Fields:
+    """What this manager applied."""
+    return _union_of(
+        entry
+        for entry in _entries(body)
+        if entry.get("manager") == manager and entry.get("operation") == "Apply"
+    )
+
+
+def of_everybody(body: Object) -> Fields:
+    """What anybody wished for: without status, and without what the cluster wrote itself."""
+    return _union_of(
+        entry for entry in _entries(body) if str(entry.get("manager")) not in _CONTROLLERS
+    )
+
+
+def _entries(body: Object) -> list[Object]:
+    """Those of the object's own version: a path may mean something else in another."""
+    return [
+        entry
+        for entry in body["metadata"].get("managedFields") or ()
+        if not entry.get("subresource") and entry.get("apiVersion") == body["apiVersion"]
+    ]
+
+
+def _union_of(entries: Any) -> Fields:
+    fields: dict[str, Any] = {}
+    for entry in entries:
+        fields = union(fields, entry.get("fieldsV1") or {})
+    return fields
+
+
+def extract(body: Object, fields: Fields) -> dict[str, Any]:
+    """The object with these fields alone; one that it lacks is left out."""
+    found = _extract(body, fields) if fields else {}
+    metadata = {
+        key: value
+        for key in ("name", "namespace")
+        if (value := body["metadata"].get(key)) is not None
+    }
+    found.pop("status", None)
+    return {
+        "apiVersion": body["apiVersion"],
+        "kind": body["kind"],
+        **found,
+        "metadata": {**(found.get("metadata") or {}), **metadata},
+    }
+
+
+def _extract(value: Any, fields: Fields) -> Any:
+    if not fields:
+        return value
+    if isinstance(value, Mapping):
+        return {
+            key: _extract(inner, fields[f"f:{key}"])
+            for key, inner in value.items()
+            if f"f:{key}" in fields and inner is not None
+        }
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return list(_items(value, fields))
+    return value
+
+
+def _items(items: Sequence[Any], fields: Fields) -> Any:
+    for index, item in enumerate(items):
+        for step, inner in fields.items():
+            kind, _, content = step.partition(":")
+            if kind == "k" and _has(item, keys := json.loads(content)):
+                yield {**keys, **_extract(item, inner)}
+                break
+            if (kind == "v" and item == json.loads(content)) or step == f"i:{index}":
+                yield item
+                break
+
+
+def _has(item: Any, keys: Mapping[str, Any]) -> bool:
+    return isinstance(item, Mapping) and all(item.get(key) == keys[key] for key in keys)

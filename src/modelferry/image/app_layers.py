@@ -1,7 +1,9 @@
-"""The app's config and layers, from the engine's `docker save`, ready to be pushed.
+"""The app's config and layers, ready to be composed with the model's and to be pushed.
 
-Docker's classic store gives plain tars, which are compressed here when the image will travel;
-the containerd store gives the blobs of its manifest as they are.
+What the registry has already is neither taken out of the engine nor compressed again. The rest
+comes out of the engine's own store layer by layer, or, where that cannot be read, by `docker save`.
+The classic store gives plain tars, which are compressed here; the containerd store gives blobs as
+they are. An app that a BuildKit pushed is in the registry altogether.
 """
 
 from __future__ import annotations
@@ -10,25 +12,28 @@ import hashlib
 import json
 import logging
 import os
-import tarfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
+from typing import Protocol
 
 from modelferry.artifacts import Descriptor, Layer
-from modelferry.engine import Engine, Store
+from modelferry.engine import Engine
 from modelferry.errors import BuildError
+from modelferry.image.app_archive import read_archive, save_image
+from modelferry.image.blob_range import BlobRange, ReadRange
 from modelferry.image.compose import GZIP_LAYER_TYPE, LAYER_TYPE, AppImage
+from modelferry.image.content_store import StoredBlobs, read_content_store
 from modelferry.image.file_range import FileRange
+from modelferry.image.layer_store import StoredLayers, read_layer_store
+from modelferry.image.released import Released, ReleasedLayer
 from modelferry.image.workers import Stop, workers
 from modelferry.values import Digest, format_bytes, format_duration
 
 log = logging.getLogger("modelferry.image")
 
 _STEP = 1 << 20
-_SAVE_S = 1800.0  # the engine writes the whole image before its first byte comes
 _LEVEL = 2  # of ISA-L's four: its usual one
 
 _OCI_TYPES = {
@@ -38,118 +43,187 @@ _OCI_TYPES = {
 }
 
 
+class Content(Protocol):
+    @property
+    def size_bytes(self) -> int: ...
+    def read(self, start: int, stop: int, /) -> bytes: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedApp:
     image: AppImage
-    stored: Mapping[Digest, FileRange]  # what the engine's own loader reads, by diff id
+    stored: Mapping[Digest, Content]  # what the engine's loader takes, by diff id: gzip or plain
 
 
-def save_app(
-    engine: Engine, image_id: str, folder: Path, *, compress: bool, stop: Stop
+def app_in_engine(
+    engine: Engine,
+    image_id: str,
+    folder: Path,
+    *,
+    released: Released,
+    read_range: ReadRange | None,
+    travels: bool,
+    run_label: str,
+    stop: Stop,
 ) -> SavedApp:
-    """`folder` keeps the archive, and the compressed layers, for as long as they are read."""
+    """`folder` keeps what comes out of the engine for as long as it is read. `released` says what
+    the registry has, and `read_range` (Registry.read_range) reads it; without a registry, an empty
+    one and None. What does not travel is not compressed."""
     started = time.monotonic()
-    archive = _save(engine, image_id, folder / "app.tar")
-    saved = read_archive(
-        archive, engine.facts.store, compress_in=folder if compress else None, stop=stop
-    )
-    size = sum(layer.descriptor.size_bytes for layer in saved.image.layers)
+    known = released.whole_app()
+    if known and read_range and image_id in (known.image_id, known.config_digest):
+        log.info("app: as it was released, and whole in the registry")
+        return app_in_registry(known.config, known.layers, read_range)
+    there = released.blobs() if read_range else {}
+    stored = _take(engine, image_id, folder, there, run_label, stop)
+    saved = assemble(stored, there, read_range, compress_in=folder if travels else None, stop=stop)
+    new = [layer for layer in saved.image.layers if layer.diff_id not in there]
     log.info(
-        "app: %d layers, %s, out of the engine in %s",
+        "app: %d layers, of which the registry lacks %d, %s, out of the engine in %s",
         len(saved.image.layers),
-        format_bytes(size),
+        len(new),
+        format_bytes(sum(layer.descriptor.size_bytes for layer in new)),
         format_duration(time.monotonic() - started),
     )
     return saved
 
 
-def read_archive(archive: Path, store: Store, *, compress_in: Path | None, stop: Stop) -> SavedApp:
-    """`compress_in` takes the compressed layers; None leaves the layers as they are."""
-    entries = _index(archive)
-    if store == "containerd":
-        return _from_layout(entries)
-    return _from_docker_archive(entries, compress_in, stop)
-
-
-def _save(engine: Engine, image_id: str, target: Path) -> Path:
-    with engine.request(
-        "GET", f"/images/{image_id}/get", stream=True, answer_s=_SAVE_S
-    ) as response:
-        engine.check(response, f"save image {image_id}")
-        with target.open("xb") as file:
-            for chunk in response.iter_content(_STEP):
-                file.write(chunk)
-    return target
-
-
-def _index(archive: Path) -> dict[str, FileRange]:
-    """Every file of the archive by name; a link stands for the file it names."""
-    entries: dict[str, FileRange] = {}
-    links: dict[str, str] = {}
-    with tarfile.open(archive, "r:") as tar:
-        for member in tar:
-            if member.isreg():
-                entries[member.name] = FileRange(
-                    path=archive, start=member.offset_data, size_bytes=member.size
-                )
-            elif member.issym():
-                beside = PurePosixPath(member.name).parent / member.linkname
-                links[member.name] = os.path.normpath(beside)
-            elif member.islnk():
-                links[member.name] = member.linkname
-    return entries | {name: entries[target] for name, target in links.items()}
-
-
-def _from_docker_archive(
-    entries: Mapping[str, FileRange], folder: Path | None, stop: Stop
+def app_in_registry(
+    config: bytes, layers: Iterable[ReleasedLayer], read_range: ReadRange
 ) -> SavedApp:
-    listed = json.loads(entries["manifest.json"].read_all())[0]
-    config = entries[listed["Config"]].read_all()
-    diff_ids: list[Digest] = json.loads(config)["rootfs"]["diff_ids"]
-    stored = {
-        diff_id: entries[name] for diff_id, name in zip(diff_ids, listed["Layers"], strict=True)
-    }
-    if folder is None:
-        layers = {diff_id: _plain(diff_id, tar) for diff_id, tar in stored.items()}
-    else:
-        target = folder
-        with workers(os.cpu_count() or 1, "gzip", stop) as pool:
-            done = pool.map(lambda item: _compress(item[0], item[1], target, stop), stored.items())
-            layers = dict(zip(stored, done, strict=True))
-    image = AppImage(config=config, layers=tuple(layers[diff_id] for diff_id in diff_ids))
-    return SavedApp(image=image, stored=stored)
+    """An app whose layers are all in the registry: pushed by a builder, or released before."""
+    ranged = [(layer, _blob_range(layer, read_range)) for layer in layers]
+    return SavedApp(
+        image=AppImage(
+            config=config, layers=tuple(_registry_layer(layer, blob) for layer, blob in ranged)
+        ),
+        stored={layer.diff_id: blob for layer, blob in ranged},
+    )
 
 
-def _from_layout(entries: Mapping[str, FileRange]) -> SavedApp:
-    """OCI image layout (image-spec, image-layout.md)."""
-    manifest = _image_manifest(json.loads(entries["index.json"].read_all()), entries)
-    config = entries[_blob_name(manifest["config"]["digest"])].read_all()
-    diff_ids: list[Digest] = json.loads(config)["rootfs"]["diff_ids"]
-    stored: dict[Digest, FileRange] = {}
+def assemble(
+    stored: StoredLayers | StoredBlobs,
+    there: Mapping[Digest, ReleasedLayer],
+    read_range: ReadRange | None,
+    *,
+    compress_in: Path | None,
+    stop: Stop,
+) -> SavedApp:
+    """What came out of the engine, and `there` in the registry. `compress_in` takes the compressed
+    layers; None leaves them as they are."""
+    if isinstance(stored, StoredBlobs):
+        return _from_blobs(stored, there, read_range)
+    return _from_tars(stored, there, read_range, compress_in, stop)
+
+
+def save_app(
+    engine: Engine, image_id: str, folder: Path, *, compress: bool, stop: Stop
+) -> SavedApp:
+    """All of it out of the engine, whatever the registry has."""
+    return app_in_engine(
+        engine,
+        image_id,
+        folder,
+        released=Released(),
+        read_range=None,
+        travels=compress,
+        run_label="",
+        stop=stop,
+    )
+
+
+def _take(
+    engine: Engine,
+    image_id: str,
+    folder: Path,
+    there: Mapping[Digest, ReleasedLayer],
+    run_label: str,
+    stop: Stop,
+) -> StoredLayers | StoredBlobs:
+    """Layer by layer, if the registry has some of them; what it has none of, `docker save` gives
+    faster as a whole."""
+    diff_ids = _diff_ids(engine, image_id)
+    stored: StoredLayers | StoredBlobs | None = None
+    if any(diff_id in there for diff_id in diff_ids):
+        lacking = dict.fromkeys(diff_id for diff_id in diff_ids if diff_id not in there)
+        have = {layer.descriptor.digest for layer in there.values()}
+        stored = read_layer_store(
+            engine, image_id, diff_ids, tuple(lacking), folder, run_label=run_label, stop=stop
+        ) or read_content_store(
+            engine,
+            image_id,
+            lambda digest: digest not in have,
+            folder,
+            run_label=run_label,
+            stop=stop,
+        )
+    if stored is None:
+        archive = save_image(engine, image_id, folder / "app.tar", stop)
+        stored = read_archive(archive, engine.facts.store)
+    return stored
+
+
+def _diff_ids(engine: Engine, image_id: str) -> tuple[Digest, ...]:
+    response = engine.request("GET", f"/images/{image_id}/json")
+    engine.check(response, f"look at image {image_id}")
+    return tuple(response.json()["RootFS"].get("Layers") or ())
+
+
+def _from_tars(
+    stored: StoredLayers,
+    there: Mapping[Digest, ReleasedLayer],
+    read_range: ReadRange | None,
+    compress_in: Path | None,
+    stop: Stop,
+) -> SavedApp:
+    diff_ids: list[Digest] = json.loads(stored.config)["rootfs"]["diff_ids"]
+    lacking = {diff_id: tar for diff_id, tar in stored.tars.items() if diff_id not in there}
+    layers = _packed(lacking, compress_in, stop)
+    contents: dict[Digest, Content] = dict(stored.tars)
+    for diff_id in set(diff_ids) - set(layers):
+        assert read_range is not None  # noqa: S101 - else the registry would have nothing
+        blob = _blob_range(there[diff_id], read_range)
+        layers[diff_id] = _registry_layer(there[diff_id], blob)
+        contents.setdefault(diff_id, blob)
+    image = AppImage(config=stored.config, layers=tuple(layers[diff_id] for diff_id in diff_ids))
+    return SavedApp(image=image, stored=contents)
+
+
+def _from_blobs(
+    stored: StoredBlobs, there: Mapping[Digest, ReleasedLayer], read_range: ReadRange | None
+) -> SavedApp:
+    """The engine's own blobs, also where the registry has another one of the same content: the
+    engine knows the image by the manifest, and would have to be given the other one."""
+    by_blob = {layer.descriptor.digest: layer for layer in there.values()}
+    diff_ids: list[Digest] = json.loads(stored.config)["rootfs"]["diff_ids"]
+    contents: dict[Digest, Content] = {}
     layers: list[Layer] = []
-    for diff_id, given in zip(diff_ids, manifest["layers"], strict=True):
+    for diff_id, given in zip(diff_ids, stored.manifest["layers"], strict=True):
+        digest: Digest = given["digest"]
+        content: Content | None = stored.layers.get(digest)
+        if content is None:
+            assert read_range is not None  # noqa: S101 - else all were taken
+            content = _blob_range(by_blob[digest], read_range)
         media_type: str = given["mediaType"]
-        stored[diff_id] = entries[_blob_name(given["digest"])]
         descriptor = Descriptor(
             media_type=_OCI_TYPES.get(media_type, media_type),
-            digest=given["digest"],
+            digest=digest,
             size_bytes=given["size"],
         )
-        layers.append(_layer(descriptor, diff_id, stored[diff_id]))
-    return SavedApp(image=AppImage(config=config, layers=tuple(layers)), stored=stored)
+        contents[diff_id] = content
+        layers.append(_layer(descriptor, diff_id, content))
+    image = AppImage(config=stored.config, layers=tuple(layers))
+    return SavedApp(image=image, stored=contents)
 
 
-def _image_manifest(index: dict[str, Any], entries: Mapping[str, FileRange]) -> dict[str, Any]:
-    """The one image of the index; attestations beside it have the platform `unknown`."""
-    for given in index["manifests"]:
-        if given.get("platform", {}).get("os") == "unknown":
-            continue
-        blob = entries.get(_blob_name(given["digest"]))
-        if blob is None:
-            continue  # another platform's, not in this store
-        found = json.loads(blob.read_all())
-        return _image_manifest(found, entries) if "manifests" in found else found
-    raise BuildError("The engine's archive of the built image holds no image manifest")
+def _packed(
+    tars: Mapping[Digest, FileRange], folder: Path | None, stop: Stop
+) -> dict[Digest, Layer]:
+    if folder is None:
+        return {diff_id: _plain(diff_id, tar) for diff_id, tar in tars.items()}
+    with workers(os.cpu_count() or 1, "gzip", stop) as pool:
+        done = pool.map(lambda item: _compress(item[0], item[1], folder, stop), tars.items())
+        return dict(zip(tars, done, strict=True))
 
 
 def _plain(diff_id: Digest, tar: FileRange) -> Layer:
@@ -189,9 +263,20 @@ def _compress(diff_id: Digest, tar: FileRange, folder: Path, stop: Stop) -> Laye
     return _layer(descriptor, diff_id, FileRange(path=target, start=0, size_bytes=size))
 
 
-def _layer(descriptor: Descriptor, diff_id: Digest, content: FileRange) -> Layer:
+def _registry_layer(layer: ReleasedLayer, blob: BlobRange) -> Layer:
+    given = layer.descriptor
+    descriptor = Descriptor(
+        media_type=_OCI_TYPES.get(given.media_type, given.media_type),
+        digest=given.digest,
+        size_bytes=given.size_bytes,
+    )
+    return _layer(descriptor, layer.diff_id, blob)
+
+
+def _blob_range(layer: ReleasedLayer, read_range: ReadRange) -> BlobRange:
+    blob = layer.descriptor
+    return BlobRange(read_range, layer.repository, blob.digest, blob.size_bytes)
+
+
+def _layer(descriptor: Descriptor, diff_id: Digest, content: Content) -> Layer:
     return Layer(descriptor=descriptor, diff_id=diff_id, origin="app", read=content.read)
-
-
-def _blob_name(digest: str) -> str:
-    return f"blobs/{digest.replace(':', '/')}"

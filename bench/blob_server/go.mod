@@ -1,0 +1,3 @@
+module blob_server
+
+go 1.26

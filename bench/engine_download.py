@@ -1,0 +1,40 @@
+"""`python -m bench.engine_download`: the product's download engine alone, into nothing.
+
+Takes the inputs as INPUT_*, as the step does. Prints the seconds from the first request to the
+last byte, and the bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from modelferry.inputs import read_environment
+from modelferry.plan import make_plan, run_context
+from modelferry.preflight import resolve
+from modelferry.sources import open_source
+from modelferry.sources.ranges import in_order, parts_of
+
+
+def main() -> None:
+    inputs, _ = read_environment(os.environ)
+    plan = make_plan(inputs, run_context(os.environ), environ=os.environ).model
+    assert plan, "no model is given"
+    workspace = Path.cwd()
+    began = time.monotonic()
+    files = resolve(plan, workspace).files
+    sources = {
+        line.line: open_source(line, plan.access, workspace=workspace) for line in plan.lines
+    }
+    taken = 0
+    for line, source in sources.items():
+        parts = [part for file in files if file.source_line == line for part in parts_of(file)]
+        for _, body in in_order(source.read, parts, connections=source.connections):
+            taken += len(body)
+    sys.stdout.write(f"{time.monotonic() - began} {taken}\n")
+
+
+if __name__ == "__main__":
+    main()

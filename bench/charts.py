@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.figures import Row
 
-_COMMENTS = re.compile(rb"<!--.*?-->", re.DOTALL)
+_NEEDLESS = re.compile(rb"<!--.*?-->|<script.*?</script>|<script[^>]*/>", re.DOTALL)
 
 
 def draw(rows: Sequence[Row]) -> dict[str, tuple[str, bytes]]:
@@ -90,4 +90,4 @@ def _chart(title: str) -> Any:
 
 def _rendered(chart: Any, name: str, title: str) -> tuple[str, bytes]:
     chart.uuid = f"modelferry-{name}"  # the same drawing for the same figures
-    return title, _COMMENTS.sub(b"", chart.render())
+    return title, _NEEDLESS.sub(b"", chart.render())

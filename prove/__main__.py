@@ -1,6 +1,7 @@
 """`scripts/prove [--quick] [--round N] [NAME…]`: a table of counts, non-zero if one is wrong."""
 
 import argparse
+import logging
 import shlex
 import subprocess
 import sys
@@ -21,6 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not proofs:
         sys.stderr.write(f"prove: no such proof; there are: {' '.join(p.name for p in PROOFS)}\n")
         return 2
+    if asked.round is None:  # what is wrong is told; the rest is a round's own story
+        logging.getLogger("modelferry").addHandler(logging.NullHandler())
     env = _testbed_env()
     print(
         "A round is right, or red as it must be; WRONG is neither.", HEADING, sep="\n", flush=True

@@ -55,6 +55,7 @@ class Tokens:
     settings: Settings
     key: ec.EllipticCurvePrivateKey
     certificate: str  # base64 DER
+    access_s: int = _ACCESS_S
 
     def exchange(self, form: Mapping[str, str]) -> dict[str, object]:
         """An Entra token (or a refresh token) for a refresh token of this registry."""
@@ -78,7 +79,7 @@ class Tokens:
             subject = self._logged_in(*login)
         else:
             raise RefusedError("authentication required, anonymous pull is off")
-        token = self._sign(subject, _ACCESS_S, {"access": _grants(scopes)})
+        token = self._sign(subject, self.access_s, {"access": _grants(scopes)})
         return {"access_token": token, "expires_in": _ACCESS_S}
 
     def _check_service(self, form: Mapping[str, str]) -> None:
@@ -232,13 +233,18 @@ def make_key(key_file: Path, certificate_file: Path) -> None:
     )
 
 
-def serve(settings: Settings) -> None:
+def handler(settings: Settings, access_s: int = _ACCESS_S) -> type[Handler]:
+    """`access_s`: how long an access token really lives, whatever the client is told."""
     key = serialization.load_pem_private_key(Path(settings.key).read_bytes(), password=None)
     certificate = x509.load_pem_x509_certificate(Path(settings.certificate).read_bytes())
-    der = certificate.public_bytes(serialization.Encoding.DER)
+    der = base64.b64encode(certificate.public_bytes(serialization.Encoding.DER)).decode()
     assert isinstance(key, ec.EllipticCurvePrivateKey)
-    Handler.tokens = Tokens(settings=settings, key=key, certificate=base64.b64encode(der).decode())
-    ThreadingHTTPServer(("127.0.0.1", settings.port), Handler).serve_forever()
+    tokens = Tokens(settings=settings, key=key, certificate=der, access_s=access_s)
+    return type("BoundHandler", (Handler,), {"tokens": tokens})
+
+
+def serve(settings: Settings) -> None:
+    ThreadingHTTPServer(("127.0.0.1", settings.port), handler(settings)).serve_forever()
 
 
 if __name__ == "__main__":

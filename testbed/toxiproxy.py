@@ -1,6 +1,7 @@
 """A proxy for bad lines: latency, little bandwidth, resets, silence, on any TCP connection."""
 
 import json
+import threading
 import urllib.request
 import uuid
 from collections.abc import Iterator, Mapping
@@ -74,6 +75,9 @@ class BadLine:
 
     def mend(self) -> None:
         _ask("POST", f"{self.api}/proxies/{self.name}", {"enabled": True})
+
+    def mend_after(self, seconds: float) -> None:
+        threading.Timer(seconds, self.mend).start()
 
 
 @contextmanager

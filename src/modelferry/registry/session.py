@@ -20,10 +20,11 @@ _NOTHING = Body(size_bytes=0, produce=lambda: iter(()), answer_s=CLOSING_S)
 
 
 class SessionLostError(Exception):
-    """The registry does not know the upload any more, or what it holds is of no use."""
+    """The registry does not know the upload any more, or, `spoilt`, holds other bytes than ours."""
 
-    def __init__(self, why: str) -> None:
+    def __init__(self, why: str, *, spoilt: bool = False) -> None:
         super().__init__(why)
+        self.spoilt = spoilt
 
 
 class Session:

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from modelferry.errors import FerryError, RegistryError
+from modelferry.errors import FerryError, IdentityError, RegistryError
 from modelferry.registry.answers import Answer, refusal
 from modelferry.registry.patience import Patience
 from modelferry.registry.session import CLOSING_S, Session, SessionLostError
@@ -24,7 +24,8 @@ MIB = 1 << 20
 PIECE_BYTES = (64 * MIB, 16 * MIB, 4 * MIB)
 AT_ONCE_BYTES = 1 * MIB  # a smaller blob goes in one request anyway
 _READ_BYTES = 256 << 10
-_STARTS = 3  # of one blob
+_STARTS = 5  # of one blob; distribution's registry begins anew after each break inside a piece
+_SPOILT_STARTS = 3
 _REFUSED_FORM = (400, 405, 411, 413, 416, 501)
 _LOST_CODES = ("DIGEST_INVALID", "SIZE_INVALID", "BLOB_UPLOAD_INVALID", "BLOB_UPLOAD_UNKNOWN")
 _BREAKS = 3  # of the line at the same byte: a smaller piece may come through
@@ -73,8 +74,8 @@ class Uploads:
                 log.info("%s: %s", self._transport.host, refused)
             except SessionLostError as lost:
                 log.warning("%s; from its start again: %s", _named(blob), lost)
-                if starts == _STARTS:
-                    raise self._given_up(blob, lost) from lost
+                if starts >= (_SPOILT_STARTS if lost.spoilt else _STARTS):
+                    raise self._given_up(blob, starts, lost) from lost
                 starts += 1
 
     def session(self) -> Session:
@@ -177,7 +178,7 @@ class Uploads:
         if self._arrived(digest):
             return True
         if isinstance(answer, Answer) and (answer.status == 416 or answer.code in _LOST_CODES):
-            raise SessionLostError(str(answer))
+            raise SessionLostError(str(answer), spoilt=answer.code == "DIGEST_INVALID")
         return False
 
     def _problem(self, answer: Answer | RegistryError) -> FerryError:
@@ -187,9 +188,14 @@ class Uploads:
         if answer.status == 404:
             raise SessionLostError(str(answer))
         error = refusal(answer, f"push to {self._repository}", self._transport.who)
-        if answer.status == 401:
-            error.temporary = self._transport.renew(self._scopes, answer)
-        elif answer.status in _REFUSED_FORM:
+        if answer.status == 401 and self._transport.renew(self._scopes, answer):
+            return IdentityError(
+                f"{self._transport.host} takes the token for {self._repository} no more",
+                seen=error.seen,
+                do=error.do,
+                temporary=True,
+            )
+        if answer.status in _REFUSED_FORM:
             return error
         if not error.temporary:
             raise error
@@ -217,10 +223,10 @@ class Uploads:
             return Body(size_bytes=stop - start, produce=produce, answer_s=CLOSING_S)
         return Body(size_bytes=stop - start, produce=produce)
 
-    def _given_up(self, blob: Blob, lost: SessionLostError) -> RegistryError:
+    def _given_up(self, blob: Blob, starts: int, lost: SessionLostError) -> RegistryError:
         return RegistryError(
             f"{self._transport.host} did not take {_named(blob)} for {self._repository} "
-            f"in {_STARTS} tries",
+            f"in {starts} tries",
             seen=str(lost),
             do="Run again. If it repeats, look at the registry's log and storage.",
         )

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import urllib3
 
@@ -51,6 +53,7 @@ def run_checks(
     *,
     workspace: Path,
     start_timeout_s: float,
+    as_user: bool = False,
     still_up: Callable[[], None] = lambda: None,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
@@ -58,19 +61,36 @@ def run_checks(
     """Every check in order, each once; only the first is sent again until it is answered as
     wanted or `start_timeout_s` is over. `still_up` raises to end that wait early. Redirects are
     not followed: the status is what the app itself said.
+
+    `as_user`: by the runner's proxy where there is one, and each is sent again: a name, a load
+    balancer and a route come one after another.
     """
     until = clock() + start_timeout_s
     results: list[CheckResult] = []
-    with urllib3.PoolManager(retries=False) as pool:
+    with _pool(base_url if as_user else "") as pool:
         for check in checks:
             result = _send(pool, check, base_url, workspace)
-            while not result.passed and not results and clock() < until:
+            while not result.passed and (as_user or not results) and clock() < until:
                 still_up()
                 sleep(POLL_EVERY_S)
                 result = _send(pool, check, base_url, workspace)
             log.info("%s %s", "✓" if result.passed else "✗", result)
             results.append(result)
     return tuple(results)
+
+
+def _pool(url: str) -> urllib3.PoolManager:
+    """By the proxy that the environment names for this address, else directly."""
+    address = urlsplit(url)
+    proxy = getproxies().get(address.scheme)
+    if proxy is None or proxy_bypass(address.hostname or ""):
+        return urllib3.PoolManager(retries=False)
+    login = urlsplit(proxy)
+    headers = {}
+    if login.username:
+        pair = f"{unquote(login.username)}:{unquote(login.password or '')}"
+        headers = urllib3.make_headers(proxy_basic_auth=pair)
+    return urllib3.ProxyManager(proxy, proxy_headers=headers, retries=False)
 
 
 def _send(pool: urllib3.PoolManager, check: Check, base_url: str, workspace: Path) -> CheckResult:

@@ -44,12 +44,21 @@ def _build(build: BuildSpec, workspace: Path) -> Iterable[Fault]:
 
 def _tests(tests: AppTests, workspace: Path) -> Iterable[Fault]:
     yield from _checks(tests.checks, workspace)
-    if tests.test_requirements and not tests.test_requirements.is_file():
-        yield _fault("test-requirements", tests.test_requirements, workspace, "is no file")
-    if tests.test_target is None and (named := _named_path(tests.integration_tests or "")):
+    yield from _requirements(tests.test_requirements, workspace)
+    if tests.test_target is None:
+        yield from _suite("integration-tests", tests.integration_tests, workspace)
+
+
+def _requirements(file: Path | None, workspace: Path) -> Iterable[Fault]:
+    if file and not file.is_file():
+        yield _fault("test-requirements", file, workspace, "is no file")
+
+
+def _suite(name: str, command: str | None, workspace: Path) -> Iterable[Fault]:
+    if named := _named_path(command or ""):
         path = workspace / named
         if not path.exists():
-            yield _fault("integration-tests", path, workspace, "is neither file nor folder")
+            yield _fault(name, path, workspace, "is neither file nor folder")
 
 
 def _named_path(text: str) -> str:
@@ -67,6 +76,9 @@ def _checks(checks: Iterable[Check], workspace: Path) -> Iterable[Fault]:
 
 def _deploy(deploy: DeployPlan, workspace: Path) -> Iterable[Fault]:
     yield from _checks(deploy.spec.checks, workspace)
+    yield from _suite("smoke-tests", deploy.spec.smoke_tests, workspace)
+    if deploy.spec.smoke_tests:
+        yield from _requirements(deploy.spec.test_requirements, workspace)
     try:
         files(deploy.spec.manifests, workspace)
     except InputError as error:

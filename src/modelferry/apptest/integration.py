@@ -72,6 +72,7 @@ def run_integration_tests(
     workspace: Path,
     requirements: Path | None,
     environ: Mapping[str, str],
+    kind: str = "integration",
 ) -> Suite | None:
     """Counts, where the tests tell them; raises TestsFailed."""
     env = clean_environment(environ, bench.ground)
@@ -80,9 +81,7 @@ def run_integration_tests(
     path = pytest_path(command, workspace)
     argv = (bench.ground.python, "-m", "pytest", command) if path else shell(command)
     done = bench.run(argv, env, LONGEST_TESTS_S)
-    return judge(
-        "integration", command, done, bench.read(junit_in(bench.ground.scratch)), by_pytest=path
-    )
+    return judge(kind, command, done, bench.read(junit_in(bench.ground.scratch)), by_pytest=path)
 
 
 def pytest_path(command: str, workspace: Path) -> bool:

@@ -49,6 +49,11 @@ def find_place(engine: Engine) -> Place:
     return Place(attach=None if on_host_network else known.id, own_image=own_image)
 
 
+def in_a_container() -> bool:
+    """Of Docker's making; asks no engine."""
+    return container_id(_MOUNTINFO.read_text() if _MOUNTINFO.exists() else "") is not None
+
+
 def container_id(mountinfo: str) -> str | None:
     for line in mountinfo.splitlines():
         root, mount_point = line.split(" ")[3:5]

@@ -13,10 +13,13 @@ from modelferry.plan.parsing import Faults, duration, one_line, pairs, path_in, 
 ENVIRONMENT_NAME = r"[A-Za-z_][A-Za-z0-9_.-]*"
 
 
-def plan_tests(inputs: AppTestInputs, workspace: Path, faults: Faults) -> AppTests:
-    if inputs.test_requirements and not inputs.integration_tests:
-        faults.add("test-requirements", inputs.test_requirements, "needs integration-tests")
-    elif inputs.test_requirements and inputs.test_target:
+def plan_tests(
+    inputs: AppTestInputs, workspace: Path, faults: Faults, *, smoke_tests: bool = False
+) -> AppTests:
+    if inputs.test_requirements and not (inputs.integration_tests or smoke_tests):
+        needed = "needs integration-tests or smoke-tests"
+        faults.add("test-requirements", inputs.test_requirements, needed)
+    elif inputs.test_requirements and inputs.test_target and not smoke_tests:
         faults.add(
             "test-requirements",
             inputs.test_requirements,

@@ -80,6 +80,7 @@ def plan_deploy(
         ),
         allow_older=faults.read("allow-older", inputs.allow_older, boolean, False),
         smoke_tests=inputs.smoke_tests or None,
+        test_requirements=tests.test_requirements,
         check_url=_check_url(inputs, tests, faults),
     )
 

@@ -30,7 +30,8 @@ def make_plan(
     build = plan_build(inputs.image, access, context, environ, secrets(inputs), faults)
     push = plan_push(inputs.image, access, context, faults)
     image = plan_given_image(inputs.image, push, faults)
-    tests = plan_tests(inputs.tests, context.workspace, faults)
+    smoke_tests = bool(inputs.cluster.smoke_tests)
+    tests = plan_tests(inputs.tests, context.workspace, faults, smoke_tests=smoke_tests)
     spec = plan_deploy(inputs.cluster, tests, push.name if push else image, faults)
     deploy = DeployPlan(
         cluster=plan_cluster(inputs.cluster, faults),

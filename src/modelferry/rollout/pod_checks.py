@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from modelferry.check_run import CheckResult, run_checks
 from modelferry.checks import Check
 from modelferry.cluster.client import Cluster
-from modelferry.cluster.pod_proxy import PodProxy
 from modelferry.cluster.resources import PODS
-from modelferry.cluster.tunnel import Tunnel, TunnelError
 from modelferry.errors import Annotation, Fault, InputError, RolloutFailed
-from modelferry.rollout.board import Applied, Board
+from modelferry.rollout import new_pods
+from modelferry.rollout.board import Applied
 from modelferry.rollout.manifests import ManifestObject
-from modelferry.rollout.podspec import containers, pod_labels
+from modelferry.rollout.new_pods import Way
+from modelferry.rollout.podspec import at, containers, mappings, pod_labels
+from modelferry.rollout.trouble import of_pod
 
 log = logging.getLogger("modelferry.rollout")
 
@@ -52,38 +52,38 @@ def ports(
         Fault(
             name="port",
             given=None,
-            allowed=f"is needed for `checks`: {labels} names no containerPort, and no Service"
-            " leads to it",
+            allowed=f"is needed to reach the new pods: {labels} names no containerPort, and no"
+            " Service leads to it",
         )
     )
 
 
 def _declared(found: ManifestObject, image: str, objects: Sequence[ManifestObject]) -> int | None:
+    """What a Service leads to, else the container's first port."""
+    declared: dict[str | int, int] = {}  # by name and by number
     for container in containers(found.body):
-        if container.image != image:
-            continue
-        for port in container.body.get("ports") or ():
-            if port.get("protocol", "TCP") == "TCP" and isinstance(port.get("containerPort"), int):
-                return port["containerPort"]
-    return next(_service_ports(pod_labels(found.body), objects), None)
+        for _, port in mappings(container.body.get("ports") if container.image == image else None):
+            number = port.get("containerPort")
+            if port.get("protocol", "TCP") == "TCP" and isinstance(number, int):
+                declared |= {number: number, str(port.get("name", number)): number}
+    wanted = list(_service_ports(pod_labels(found.body), objects))
+    if declared:
+        return declared[next((port for port in wanted if port in declared), next(iter(declared)))]
+    return next((port for port in wanted if isinstance(port, int)), None)
 
 
-def _service_ports(labels: Mapping[str, str], objects: Sequence[ManifestObject]) -> Iterator[int]:
+def _service_ports(labels: Object, objects: Sequence[ManifestObject]) -> Iterator[str | int]:
     for service in objects:
-        if service.kind != "Service":
-            continue
-        spec = service.body.get("spec") or {}
-        selector = spec.get("selector") or {}
-        if selector and selector.items() <= labels.items():
-            for port in spec.get("ports") or ():
+        selector = at(service.body, ("spec", "selector")) if service.kind == "Service" else None
+        if isinstance(selector, Mapping) and selector and selector.items() <= labels.items():
+            for _, port in mappings(at(service.body, ("spec", "ports"))):
                 target = port.get("targetPort", port.get("port"))
-                if isinstance(target, int):
+                if port.get("protocol", "TCP") == "TCP" and isinstance(target, int | str):
                     yield target
 
 
 def run(
     cluster: Cluster,
-    board: Board,
     chosen: Sequence[tuple[Applied, int]],
     checks: tuple[Check, ...],
     *,
@@ -92,76 +92,73 @@ def run(
 ) -> None:
     """Raises RolloutFailed naming the first check that failed, or TunnelError without a channel."""
     for target, port in chosen:
-        for pod in board.pods(target)[:_PODS]:
-            _check_pod(cluster, target, pod, port, checks, workspace, start_timeout_s)
+
+        def ask(pod: Object, way: Way, target: Applied = target, port: int = port) -> None:
+            log.info("checks on pod %s (%s), port %d", _name(pod), target.label, port)
+            for is_last in (False, True):
+                results = run_checks(
+                    checks,
+                    way.url,
+                    workspace=workspace,
+                    start_timeout_s=start_timeout_s,
+                    still_up=lambda: _see_it_runs(cluster, target, pod, way),
+                )
+                failed = [result for result in results if not result.passed]
+                if not failed:
+                    return
+                if is_last or all(result.status for result in failed):
+                    raise _failure(cluster, target, pod, failed, way)
+                with new_pods.way(cluster, pod, port):  # raises where it is the way's fault
+                    log.info("no answer may have been the way's fault: asking once more")
+
+        if not new_pods.visit(cluster, target, port, ask, most=_PODS):
+            log.warning("%s has no pod of the new template: nothing is checked", target.label)
 
 
-def _check_pod(
-    cluster: Cluster,
-    target: Applied,
-    pod: Object,
-    port: int,
-    checks: tuple[Check, ...],
-    workspace: Path,
-    start_timeout_s: float,
-) -> None:
-    name = pod["metadata"]["name"]
-    log.info("checks on pod %s (%s), port %d", name, target.label, port)
-    with _channel(cluster, pod, port) as channel:
-        results = run_checks(
-            checks, channel.url, workspace=workspace, start_timeout_s=start_timeout_s
-        )
-        failed = [result for result in results if not result.passed]
-        if failed:
-            raise _failure(cluster, target, pod, failed, channel.last_error)
-
-
-@contextmanager
-def _channel(cluster: Cluster, pod: Object, port: int) -> Iterator[Tunnel | PodProxy]:
-    name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
-    try:
-        tunnel = cluster.tunnel(name, namespace, port)
-    except TunnelError as error:
-        log.warning("%s; asking through the API server's pod proxy", error.what)
-        with cluster.pod_proxy(name, namespace, port, after=error) as proxy:
-            yield proxy
-        return
-    with tunnel:
-        yield tunnel
+def _see_it_runs(cluster: Cluster, target: Applied, pod: Object, way: Way) -> None:
+    """Raises what ends the wait for the first answer: the pod has gone, or will not come up."""
+    live = new_pods.now(cluster, pod)
+    if live is None:
+        raise RolloutFailed(f"pod {_name(pod)} went away while it was checked")
+    trouble = of_pod(live)
+    has_ended = live.get("status", {}).get("phase") in ("Failed", "Succeeded")
+    if has_ended or (trouble and trouble.grace_s == 0):
+        raise _failure(cluster, target, pod, (), way)
 
 
 def _failure(
-    cluster: Cluster,
-    target: Applied,
-    pod: Object,
-    failed: Sequence[CheckResult],
-    channel_said: str,
+    cluster: Cluster, target: Applied, pod: Object, failed: Sequence[CheckResult], way: Way
 ) -> RolloutFailed:
-    name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
-    crash = _crash(cluster.get(PODS, name, namespace) or pod)
-    more = f" (and {len(failed) - 1} more)" if failed[1:] else ""
-    what = (
-        f"pod {name} ({target.label}): {crash} while it was checked"
-        if crash
-        else f"a check failed on pod {name} ({target.label}): {failed[0]}{more}"
-    )
+    crash = _crash(cluster.get(PODS, _name(pod), pod["metadata"]["namespace"]) or pod)
+    if crash or not failed:
+        what = f"pod {_name(pod)} ({target.label}): {crash or 'it ended'} while it was checked"
+        do = "Correct the app: its last words are above."
+    else:
+        more = f" (and {len(failed) - 1} more)" if failed[1:] else ""
+        what = f"a check failed on pod {_name(pod)} ({target.label}): {failed[0]}{more}"
+        do = "Correct the app or the line in `checks`; the pod runs, and is ready by its probes."
     seen = [f"- {result}" for result in failed]
-    if channel_said:
-        seen.append(f"the way to the pod said: {channel_said}")
-    for container in containers(pod):
-        lines = cluster.try_logs(name, namespace, container.name, lines=_LOG_LINES)
-        seen += ["", f"log of {name} container {container.name}:", *(f"  | {li}" for li in lines)]
-    manifest = target.placed.manifest
+    if way.last_error:
+        seen.append(f"the way to the pod said: {way.last_error}")
     return RolloutFailed(
         what,
-        seen="\n".join(seen),
-        do="Correct the app: its last words are above."
-        if crash
-        else "Correct the app or the line in `checks`; the pod runs, and is ready by its probes.",
-        annotations=(
-            Annotation(file=manifest.file, line=manifest.line, title="Check failed", message=what),
-        ),
+        seen="\n".join((*seen, *last_words(cluster, pod))),
+        do=do,
+        annotations=(annotation(target, "Check failed", what),),
     )
+
+
+def last_words(cluster: Cluster, pod: Object) -> Iterator[str]:
+    name, namespace = _name(pod), pod["metadata"]["namespace"]
+    for container in containers(pod):
+        lines = cluster.try_logs(name, namespace, container.name, lines=_LOG_LINES)
+        yield from ("", f"log of {name} container {container.name}:")
+        yield from (f"  | {line}" for line in lines)
+
+
+def annotation(target: Applied, title: str, message: str) -> Annotation:
+    manifest = target.placed.manifest
+    return Annotation(file=manifest.file, line=manifest.line, title=title, message=message)
 
 
 def _crash(pod: Object) -> str:
@@ -173,3 +170,7 @@ def _crash(pod: Object) -> str:
         if ended:
             return f"container {status['name']} ended with exit code {ended.get('exitCode')}"
     return ""
+
+
+def _name(pod: Object) -> str:
+    return str(pod["metadata"]["name"])

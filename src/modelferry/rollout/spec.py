@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from modelferry.checks import Check
@@ -38,6 +39,7 @@ class DeploySpec:
     rollback_timeout_s: float = 300.0
     allow_older: bool = False
     smoke_tests: str | None = None  # pytest path or command
+    test_requirements: Path | None = None  # what they import
     check_url: bool = False
 
 

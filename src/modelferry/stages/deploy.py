@@ -26,12 +26,10 @@ from modelferry.rollout import (
     history,
     images,
     manifests,
-    pod_checks,
     podspec,
     rollback,
     turn,
     undo,
-    url,
     watch,
 )
 from modelferry.rollout.board import Applied, Board
@@ -44,6 +42,7 @@ from modelferry.rollout.readiness import watched
 from modelferry.rollout.rollback import Before
 from modelferry.rollout.stale import Intent
 from modelferry.rollout.turn import Turn
+from modelferry.stages.verify import asks_pods, chosen, require, verify
 from modelferry.values import Digest, ImageRef
 
 log = logging.getLogger("modelferry.deploy")
@@ -77,7 +76,7 @@ def prepare(plan: DeployPlan, *, built: ImageRef, context: RunContext) -> Target
     digest = built.digest or _UNKNOWN_DIGEST
     image = PushedImage(ref=built.pinned(digest), digest=digest, tags=plan.tags or ("none",))
     release = _read(plan, image, context)
-    _ports(plan, release)
+    require(plan.spec, release.objects, release.reference)
     cluster = connect(plan.cluster)
     log.info("cluster: %s, Kubernetes %s", cluster.server, cluster.version())
     target = Target(cluster=cluster, namespace=plan.spec.namespace or cluster.namespace)
@@ -85,7 +84,7 @@ def prepare(plan: DeployPlan, *, built: ImageRef, context: RunContext) -> Target
     for warning in cluster.check_apply(
         [(entry.resource, entry.namespace) for entry in placement.objects],
         watched=lambda resource: watched(resource.api_version, resource.kind),
-        asked=bool(plan.spec.checks),
+        asked=asks_pods(plan.spec),
     ):
         log.warning("%s", warning)
     intent = Intent(context.run_id, context.run_attempt)
@@ -161,9 +160,8 @@ def _verify(
     context: RunContext,
 ) -> str | None:
     """Ready, and right by what the user asks of it. Gives its address, if it has one."""
-    board = _follow(plan, release, now, applied, old_pods)
-    _check(plan, release, now.cluster, board, context)
-    return url.find(now.cluster, applied)
+    _follow(plan, release, now, applied, old_pods)
+    return verify(plan.spec, now.cluster, applied, release.reference, context=context)
 
 
 def _record(
@@ -242,23 +240,6 @@ def _judges_images(refused: Refused) -> bool:
     return "admission webhook" in refused.message or "AdmissionPolicy" in refused.message
 
 
-def _ports(plan: DeployPlan, release: _Release) -> tuple[tuple[ManifestObject, int], ...]:
-    if not plan.spec.checks:
-        return ()
-    return pod_checks.ports(release.objects, release.reference, plan.spec.port)
-
-
-def _checked(
-    plan: DeployPlan, release: _Release, applied: Sequence[Applied]
-) -> tuple[tuple[Applied, int], ...]:
-    ports = {(found.file, found.label): port for found, port in _ports(plan, release)}
-    return tuple(
-        (entry, ports[key])
-        for entry in applied
-        if (key := (entry.placed.manifest.file, entry.label)) in ports
-    )
-
-
 def _old_pods(plan: DeployPlan, cluster: Cluster, placement: Placement) -> frozenset[str]:
     """Only a tag may mean something else in a pod that was there before."""
     if plan.spec.deploy_by == "digest":
@@ -275,29 +256,15 @@ def _follow(
     now: Turn,
     applied: Sequence[Applied],
     old_pods: frozenset[str],
-) -> Board:
+) -> None:
     board = Board(
         targets=applied,
         by_tag={release.reference: release.digest} if plan.spec.deploy_by == "tag" else {},
         old_pods=old_pods,
-        checked=[entry.key for entry, _ in _checked(plan, release, applied)],
+        checked=[entry.key for entry, _ in chosen(plan.spec, applied, release.reference)],
         epoch_s=time.time() - time.monotonic(),
     )
     timeout_s = plan.spec.timeout_s
     outcome = watch.follow(now.cluster, board, timeout_s=timeout_s, heed=now.heed)
     if not outcome.ready:
         raise evidence.failure(now.cluster, board, outcome, timeout_s)
-    return board
-
-
-def _check(
-    plan: DeployPlan, release: _Release, cluster: Cluster, board: Board, context: RunContext
-) -> None:
-    pod_checks.run(
-        cluster,
-        board,
-        _checked(plan, release, board.targets),
-        plan.spec.checks,
-        workspace=context.workspace,
-        start_timeout_s=plan.spec.start_timeout_s,
-    )

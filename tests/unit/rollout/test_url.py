@@ -1,33 +1,64 @@
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
-from modelferry.rollout.url import of_ingress, of_service
-
-
-@pytest.mark.parametrize(
-    ("address", "port", "expected"),
-    [
-        ({"ip": "10.0.0.1"}, 80, "http://10.0.0.1"),
-        ({"ip": "10.0.0.1"}, 8080, "http://10.0.0.1:8080"),
-        ({"hostname": "lb.example.org"}, 443, "https://lb.example.org"),
-        ({"ip": "fd00::1"}, 80, "http://[fd00::1]"),
-        ({}, 80, None),
-    ],
-)
-def test_load_balancer(address: dict, port: int, expected: str | None) -> None:
-    service = {
-        "spec": {"ports": [{"port": port}]},
-        "status": {"loadBalancer": {"ingress": [address]}},
-    }
-    assert of_service(service) == expected
-    assert of_service({"spec": {"ports": [{"port": port}]}}) is None
+from modelferry.cluster.resources import Resource
+from modelferry.rollout.board import Applied
+from modelferry.rollout.changes import Placed
+from modelferry.rollout.manifests import ManifestObject
+from modelferry.rollout.url import candidates, may_have
 
 
-def test_ingress() -> None:
-    paths = {"paths": [{"path": "/score"}]}
-    rules = [{"http": paths}, {"host": "score.example.org", "http": paths}]
-    assert of_ingress({"spec": {"rules": rules}}) == "http://score.example.org/score"
-    tls = [{"hosts": ["score.example.org"]}]
-    assert of_ingress({"spec": {"rules": rules, "tls": tls}}) == "https://score.example.org/score"
-    assert of_ingress({"spec": {}}) is None
+def applied(kind: str, name: str, spec: dict[str, Any], api_version: str = "v1") -> Applied:
+    metadata = {"name": name, "labels": {"app": name}}
+    body = {"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec}
+    manifest = ManifestObject(body=body, file="a.yaml", line=1, lines={})
+    resource = Resource(api_version=api_version, kind=kind, plural=kind.lower(), namespaced=True)
+    placed = Placed(manifest=manifest, resource=resource, namespace="n")
+    return Applied(placed=placed, body=body)
+
+
+def balancer(name: str, app: str | None) -> Applied:
+    selector = {"selector": {"app": app}} if app else {}
+    return applied("Service", name, {"type": "LoadBalancer", **selector})
+
+
+def ingress(name: str, service: str) -> Applied:
+    paths = [{"path": "/", "backend": {"service": {"name": service}}}]
+    spec = {"rules": [{"host": "x.org", "http": {"paths": paths}}]}
+    return applied("Ingress", name, spec, "networking.k8s.io/v1")
+
+
+POD = applied("Pod", "score", {"containers": [{"name": "a", "image": "built"}]})
+CACHE = applied("Pod", "cache", {"containers": [{"name": "a", "image": "redis"}]})
+
+
+def chosen(*objects: Applied) -> list[str]:
+    return [entry.label for entry in candidates(objects, "built")]
+
+
+def test_what_leads_to_our_image_comes_alone() -> None:
+    assert chosen(POD, CACHE, balancer("cache", "cache"), balancer("web", "score")) == [
+        "service/web"
+    ]
+
+
+def test_an_ingress_that_leads_to_ours_comes_first() -> None:
+    inner = applied("Service", "inner", {"selector": {"app": "score"}})
+    set_ = (POD, balancer("web", "score"), inner, ingress("x", "inner"), ingress("y", "other"))
+    assert chosen(*set_) == ["ingress/x", "service/web"]
+
+
+def test_where_nothing_leads_to_ours_any_will_do() -> None:
+    assert chosen(POD, balancer("cache", "cache"), ingress("y", "other")) == [
+        "ingress/y",
+        "service/cache",
+    ]
+    assert chosen(POD, applied("Service", "inner", {})) == []
+
+
+def test_may_have() -> None:
+    objects = [entry.placed.manifest for entry in (POD, balancer("w", None), ingress("x", "w"))]
+    assert [may_have([found]) for found in objects] == [False, True, True]
+    assert may_have([applied("HTTPRoute", "r", {}, "gateway.networking.k8s.io/v1").placed.manifest])
+    assert not may_have([applied("Ingress", "r", {}, "traefik.io/v1").placed.manifest])

@@ -1,0 +1,144 @@
+"""The last part of deploy: is what is ready also right, by what the user asks of it?"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from modelferry.apptest.junit import in_workspace
+from modelferry.apptest.smoke import SmokeGround, smoke_ground
+from modelferry.cluster.client import Cluster
+from modelferry.errors import RolloutFailed, TestsFailed
+from modelferry.plan.spec import RunContext
+from modelferry.rollout import new_pods, pod_checks, url, url_checks
+from modelferry.rollout.board import Applied
+from modelferry.rollout.manifests import ManifestObject
+from modelferry.rollout.new_pods import Object, Way
+from modelferry.rollout.spec import DeploySpec
+
+log = logging.getLogger("modelferry.deploy")
+
+Chosen = Sequence[tuple[Applied, int]]
+
+
+def asks_pods(spec: DeploySpec) -> bool:
+    return bool(spec.checks or spec.smoke_tests)
+
+
+def require(spec: DeploySpec, objects: Sequence[ManifestObject], image: str) -> None:
+    """Raises InputError for what these manifests can never answer. Pure."""
+    if asks_pods(spec):
+        pod_checks.ports(objects, image, spec.port)
+    if spec.check_url:
+        url_checks.require(objects)
+
+
+def chosen(spec: DeploySpec, applied: Sequence[Applied], image: str) -> Chosen:
+    """The workloads that are asked, and at which port."""
+    if not asks_pods(spec):
+        return ()
+    manifests = [entry.placed.manifest for entry in applied]
+    ports = {id(found): port for found, port in pod_checks.ports(manifests, image, spec.port)}
+    return [
+        (entry, ports[id(entry.placed.manifest)])
+        for entry in applied
+        if id(entry.placed.manifest) in ports
+    ]
+
+
+def verify(
+    spec: DeploySpec,
+    cluster: Cluster,
+    applied: Sequence[Applied],
+    image: str,
+    *,
+    context: RunContext,
+    environ: Mapping[str, str] = os.environ,
+) -> str | None:
+    """The url, if there is one. Raises RolloutFailed, or TunnelError where no pod is reached."""
+    asked = chosen(spec, applied, image)
+    if spec.checks:
+        pod_checks.run(
+            cluster,
+            asked,
+            spec.checks,
+            workspace=context.workspace,
+            start_timeout_s=spec.start_timeout_s,
+        )
+    if spec.smoke_tests:
+        _smoke(spec, spec.smoke_tests, cluster, asked, context, environ)
+    if not spec.check_url:
+        return url.find(cluster, applied, image)
+    return url_checks.run(
+        cluster,
+        applied,
+        image,
+        spec.checks,
+        workspace=context.workspace,
+        start_timeout_s=spec.start_timeout_s,
+    )
+
+
+def _smoke(
+    spec: DeploySpec,
+    command: str,
+    cluster: Cluster,
+    asked: Chosen,
+    context: RunContext,
+    environ: Mapping[str, str],
+) -> None:
+    """On one new pod of each workload: they are alike, and a suite may take long."""
+    with smoke_ground(
+        workspace=context.workspace,
+        temp=_made(context.temp),
+        run_label=context.run_label,
+        environ=environ,
+    ) as ground:
+        for target, port in asked:
+
+            def test(pod: Object, way: Way, target: Applied = target) -> None:
+                _smoke_one(spec, command, cluster, target, ground, pod, way, context)
+
+            visited = new_pods.visit(
+                cluster, target, port, test, most=1, listen_on=ground.listen_on
+            )
+            if not visited:
+                log.warning("%s has no pod of the new template: no smoke tests", target.label)
+
+
+def _smoke_one(
+    spec: DeploySpec,
+    command: str,
+    cluster: Cluster,
+    target: Applied,
+    ground: SmokeGround,
+    pod: Object,
+    way: Way,
+    context: RunContext,
+) -> None:
+    name = pod["metadata"]["name"]
+    log.info("smoke tests on pod %s (%s), at %s", name, target.label, way.url)
+    try:
+        ground.run(command, way.url, requirements=spec.test_requirements)
+    except TestsFailed as error:
+        what = f"pod {name} ({target.label}): {error.what}"
+        told = f"the way to the pod said: {way.last_error}" if way.last_error else ""
+        words = "\n".join(pod_checks.last_words(cluster, pod))
+        workspace = context.workspace
+        places = [in_workspace(place, workspace, (workspace,)) for place in error.annotations]
+        raise RolloutFailed(
+            what,
+            seen="\n".join(filter(None, (error.seen, told, words))),
+            do=error.do,
+            annotations=(
+                pod_checks.annotation(target, "Smoke tests failed", what),
+                *(place for place in places if place is not None),
+            ),
+        ) from error
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder

@@ -92,10 +92,21 @@ def _act(command: str, plan: Plan, recorder: Recorder, output: Output) -> None:
     match command:
         case "plan":
             output.say(describe(plan))
+        case "history":
+            output.say(_history(plan))
         case "check":
             pipeline.check(plan, recorder)
         case _:
             pipeline.run(plan, recorder)
+
+
+def _history(plan: Plan) -> str:
+    from modelferry.stages.history import read_history, table
+
+    if plan.rollback is None:
+        raise AssertionError("the command's stage is rollback")
+    spec = plan.rollback.spec
+    return table(read_history(plan.rollback.cluster, spec.release, spec.namespace))
 
 
 @contextmanager

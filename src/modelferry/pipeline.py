@@ -17,7 +17,7 @@ from modelferry.artifacts import FetchedFile, Image, Model, PushedImage, TestedI
 from modelferry.image.released import BUILD_KEY, COMMIT, RUN, Released, ReleasedImage
 from modelferry.image.run_images import RunImages, run_images
 from modelferry.image.spec import BuildSpec
-from modelferry.plan import DeployPlan, Plan, PushPlan, RunContext, Stage, describe
+from modelferry.plan import DeployPlan, Plan, PushPlan, RollbackPlan, RunContext, Stage, describe
 from modelferry.preflight import Ready, preflight, resolve
 from modelferry.recorder import Recorder
 from modelferry.registry.client import Registry
@@ -39,11 +39,11 @@ log = logging.getLogger("modelferry.pipeline")
 def run(plan: Plan, recorder: Recorder) -> None:
     """Every stage of the plan. Raises what a stage raises; what was made for the run is removed."""
     if plan.rollback:
-        raise NotImplementedError("rollback")
+        _roll_back(plan, plan.rollback, recorder)
+        return
     ready = check(plan, recorder)
     if plan.dry_run:
-        would = [f"  would {change}" for change in ready.target.planned] if ready.target else []
-        recorder.note(dry_run="\n".join([describe(plan), *would]))
+        _tell_dry_run(plan, ready, recorder)
         return
     plan.context.temp.mkdir(mode=0o700, parents=True)
     try:
@@ -121,6 +121,29 @@ def _reuse(plan: Plan, ready: Ready, last: LastRelease, recorder: Recorder) -> P
         note.moved_bytes = 0
     recorder.note(pushed=pushed, model_changed=False)
     return pushed
+
+
+def _tell_dry_run(plan: Plan, ready: Ready, recorder: Recorder) -> None:
+    said = [describe(plan)]
+    last = _last_release(plan, ready, recorder)
+    if plan.build and plan.build.reuse and last.same:
+        said.append(f"nothing changed: {last.same.digest} would be taken as it is")
+    if ready.target:
+        said.append(f"the manifests would change:\n{ready.target.diff}")
+    recorder.note(dry_run="\n\n".join(said))
+
+
+def _roll_back(plan: Plan, spec: RollbackPlan, recorder: Recorder) -> None:
+    from modelferry.stages.rollback import roll_back, would_return
+
+    with recorder.stage("rollback") as note:
+        log.info("%s", describe(plan))
+        if plan.dry_run:
+            recorder.note(dry_run=would_return(spec))
+            return
+        rollout = roll_back(spec, plan.context)
+        note.figure = f"{rollout.state}: {', '.join(rollout.objects)}"
+    recorder.note(rollout=rollout)
 
 
 def _fetch(plan: Plan, ready: Ready, recorder: Recorder) -> Model | None:

@@ -165,6 +165,7 @@ def summary(report: RunReport) -> str:
         _stage_table(report.stages),
         f"What would happen:\n\n{_fenced(report.dry_run)}" if report.dry_run else "",
         _facts(report),
+        _diff(report.rollout),
         _timeline(report.stages),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -179,7 +180,8 @@ def _heading(report: RunReport) -> str:
     if report.pushed:
         said = "nothing changed, the last release is reused" if report.pushed.reused else "pushed"
     if report.rollout:
-        said = "deployed"
+        returned = report.rollout.state == RolloutState.ROLLED_BACK
+        said = "returned to an earlier release" if returned else "deployed"
     untested = any(stage.mark == "not tested" for stage in report.stages)
     return f"## ✓ Modelferry: {said}{', not tested' if untested else ''}"
 
@@ -224,6 +226,14 @@ def _facts(report: RunReport) -> str:
     if not rows:
         return ""
     return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
+
+
+def _diff(rollout: Rollout | None) -> str:
+    """Folded: who looks for it finds it, and nobody else has to scroll."""
+    if rollout is None or not rollout.diff:
+        return ""
+    title = "<details><summary>What changed in the cluster</summary>"
+    return f"{title}\n\n{_fenced(rollout.diff, 'diff')}\n\n</details>"
 
 
 def _timeline(stages: Sequence[StageResult]) -> str:
@@ -309,8 +319,8 @@ def _cell(text: str) -> str:
     return _inline(text).replace("|", "\\|")
 
 
-def _fenced(text: str) -> str:
+def _fenced(text: str, language: str = "text") -> str:
     fence = "```"
     while fence in text:
         fence += "`"
-    return f"{fence}text\n{text}\n{fence}"
+    return f"{fence}{language}\n{text}\n{fence}"

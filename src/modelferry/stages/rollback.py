@@ -9,6 +9,7 @@ from typing import Any
 
 from modelferry.artifacts import Rollout, RolloutState
 from modelferry.cluster import connect
+from modelferry.cluster.client import Cluster
 from modelferry.errors import FerryError, RollbackError, RolloutError
 from modelferry.plan.spec import RollbackPlan, RunContext
 from modelferry.rollout import (
@@ -29,8 +30,9 @@ from modelferry.rollout.changes import Change, Placed
 from modelferry.rollout.history import Record
 from modelferry.rollout.lease import Superseded
 from modelferry.rollout.manifests import ManifestObject
-from modelferry.rollout.place import place
+from modelferry.rollout.place import Placement, place
 from modelferry.rollout.rollback import Before
+from modelferry.rollout.spec import RollbackSpec
 from modelferry.rollout.stale import Intent
 from modelferry.rollout.turn import Turn
 from modelferry.values import ImageRef
@@ -50,17 +52,11 @@ def roll_back(plan: RollbackPlan, context: RunContext) -> Rollout:
     with turn.taken(
         cluster, spec.release, namespace, intent, wait_s=spec.timeout_s, allow_older=True
     ) as now:
-        target = _target(now, spec.to)
+        target = _target(now.records, spec, namespace)
         log.info("returning to release %d: %s", target.number, target.said)
         pin = _pin(target)
         placement = place(cluster, _objects(target, now, pin), namespace)
-        planned = dry_run.look(
-            cluster,
-            placement.objects,
-            not_there_yet=placement.not_there_yet,
-            force=False,
-            tolerate=lambda _: False,
-        )
+        planned = _look(cluster, placement)
         gone = undo.ours(_added_since(now.records, target), cluster)
         shown = "\n".join(
             (diff.render(planned), *(f"- {placed.label}: remove" for placed, _ in gone))
@@ -87,15 +83,43 @@ def roll_back(plan: RollbackPlan, context: RunContext) -> Rollout:
     )
 
 
-def _target(now: Turn, to: str | None) -> Record:
-    if not now.records:
+def would_return(plan: RollbackPlan) -> str:
+    """What `roll_back` would change, field by field. Writes nothing."""
+    spec = plan.spec
+    cluster = connect(plan.cluster)
+    namespace = spec.namespace or cluster.namespace
+    records = turn.read(cluster, spec.release, namespace) or ()
+    target = _target(records, spec, namespace)
+    pin = _pin(target)
+    objects = [
+        placed.manifest.changed(rollback.pinned(placed.body, target.image, pin))
+        for placed in target.manifests
+    ]
+    placement = place(cluster, objects, namespace)
+    planned = _look(cluster, placement)
+    gone = (f"- {placed.label}: remove" for placed in _added_since(records, target))
+    return "\n".join((f"release {target.number}: {target.said}", diff.render(planned), *gone))
+
+
+def _look(cluster: Cluster, placement: Placement) -> tuple[Change, ...]:
+    return dry_run.look(
+        cluster,
+        placement.objects,
+        not_there_yet=placement.not_there_yet,
+        force=False,
+        tolerate=lambda _: False,
+    )
+
+
+def _target(records: Sequence[Record], spec: RollbackSpec, namespace: str) -> Record:
+    if not records:
         raise RolloutError(
-            f"there is no history of {now.release} in namespace {now.namespace}",
-            seen="Deploys keep it in the Secret " + history.secret_name(now.release) + ".",
+            f"there is no history of {spec.release} in namespace {namespace}",
+            seen="Deploys keep it in the Secret " + history.secret_name(spec.release) + ".",
             do="Correct `release` or `namespace`, or allow `get` on that Secret"
             " (docs/kubernetes-role.md).",
         )
-    return history.chosen(now.records, to, now.release)
+    return history.chosen(records, spec.to, spec.release)
 
 
 def _pin(target: Record) -> str:

@@ -28,8 +28,8 @@ def _cold(rows: Sequence[Row]) -> tuple[str, bytes] | None:
         "A new model, from storage to registry: seconds, less is better",
         tuple(case for case in usual if case in tuned),
         {
-            "docker build, docker push": {case: row.peer for case, row in usual.items()},
-            "BuildKit, uncompressed push": {case: row.peer for case, row in tuned.items()},
+            "docker build, push": {case: row.peer for case, row in usual.items()},
+            "BuildKit, uncompressed": {case: row.peer for case, row in tuned.items()},
             "Modelferry": {case: row.ours for case, row in usual.items()},
         },
     )

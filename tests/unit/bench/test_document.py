@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ COLD = Row(
     peer=(80.0,),
     peer_name="docker",
 )
+TUNED = replace(COLD, id="a2", peer=(38.0,), peer_name="buildkit")
 PAGE = "# Speed\n\n<!-- figures: begin -->\nold\n<!-- figures: end -->\n\nAfter.\n"
 
 
@@ -44,7 +46,9 @@ def test_json_gives_table_charts_and_what_failed(
     page = tmp_path / "performance.md"
     page.write_text(PAGE)
     monkeypatch.setattr(document, "PAGE", page)
-    document.write(document.to_json([COLD], {"processor": "two cores"}, {"j": "no containerd"}))
+    document.write(
+        document.to_json([COLD, TUNED], {"processor": "two cores"}, {"j": "no containerd"})
+    )
     text = page.read_text()
     assert "| a | cold |" in text
     assert "| processor | two cores |" in text
@@ -54,13 +58,13 @@ def test_json_gives_table_charts_and_what_failed(
 
 
 def test_charts_are_whole_svg_the_same_each_time_and_load_nothing() -> None:
-    title, svg = charts.draw([COLD])["cold"]
+    title, svg = charts.draw([COLD, TUNED])["cold"]
     assert "seconds" in title
     assert ET.fromstring(svg).tag == "{http://www.w3.org/2000/svg}svg"
     assert b"<script" not in svg
-    assert charts.draw([COLD])["cold"][1] == svg
+    assert charts.draw([COLD, TUNED])["cold"][1] == svg
 
 
 def test_rows_that_are_missing_have_no_chart() -> None:
-    assert set(charts.draw([COLD])) == {"cold"}
-    assert charts.draw([]) == {}
+    assert set(charts.draw([COLD, TUNED])) == {"cold"}
+    assert charts.draw([COLD]) == {}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,6 +22,8 @@ Object = Mapping[str, Any]
 Way = Tunnel | PodProxy
 
 LOOPBACK = "127.0.0.1"
+_SUCCESSOR_S = 60.0
+_POLL_S = 0.5
 
 
 def visit(
@@ -39,8 +42,8 @@ def visit(
     good = 0
     gone: FerryError | None = None
     while good < most:
-        fresh = (pod for pod in find(cluster, target) if _uid(pod) not in asked)
-        if (pod := next(fresh, None)) is None:
+        pod = _next(cluster, target, asked, wait_s=_SUCCESSOR_S if gone and not good else 0.0)
+        if pod is None:
             break
         asked.add(_uid(pod))
         try:
@@ -55,6 +58,19 @@ def visit(
     if gone and not good:
         raise gone
     return good
+
+
+def _next(
+    cluster: Cluster, target: Applied, asked: Collection[str], *, wait_s: float
+) -> Object | None:
+    until = time.monotonic() + wait_s
+    while True:
+        for pod in find(cluster, target):
+            if _uid(pod) not in asked:
+                return pod
+        if time.monotonic() >= until or target.resource == PODS:
+            return None
+        time.sleep(_POLL_S)
 
 
 def find(cluster: Cluster, target: Applied) -> tuple[Object, ...]:

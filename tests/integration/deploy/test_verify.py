@@ -1,0 +1,261 @@
+"""After the rollout: checks and smoke tests on the new pods, checks through the url."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+
+from modelferry.artifacts import PushedImage, Rollout, RolloutState
+from modelferry.cluster.client import Cluster
+from modelferry.cluster.resources import PODS
+from modelferry.errors import InputError, RolloutError
+from modelferry.plan.spec import RunContext
+
+Deploy = Callable[..., Rollout]
+Images = tuple[PushedImage, PushedImage]
+
+DEPLOYMENT = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: score}
+spec:
+  selector: {matchLabels: {app: score}}
+  template:
+    metadata: {labels: {app: score}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      containers:
+        - name: score
+          image: $IMAGE
+          env: [{name: MODE, value: MODUS}]
+          ports: [{name: http, containerPort: 8000}]
+"""
+SERVE = DEPLOYMENT.replace("MODUS", "serve")
+BALANCER = """\
+apiVersion: v1
+kind: Service
+metadata: {name: score}
+spec:
+  type: LoadBalancer
+  selector: {app: score}
+  ports: [{port: 8080, targetPort: http}]
+"""
+INGRESS = """\
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: score}
+spec:
+  rules:
+    - http:
+        paths:
+          - {path: /, pathType: Prefix, backend: {service: {name: score, port: {number: 8080}}}}
+"""
+SMOKE = """\
+import os
+import urllib.request
+
+def test_it_asks_the_new_version():
+    with urllib.request.urlopen(os.environ["MODEL_API_URL"], timeout=10) as answer:
+        assert answer.read() == b"version WANTED"
+
+def test_nothing_of_ours_is_here():
+    assert "KUBECONFIG" not in os.environ
+    assert not any(name.startswith("INPUT_") for name in os.environ)
+"""
+
+
+@pytest.fixture
+def suite(context: RunContext, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    monkeypatch.setenv("INPUT_PASSWORD", "hunter2")
+
+    def write(version: str) -> str:
+        file = context.workspace / "smoke/test_new.py"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(SMOKE.replace("WANTED", version))
+        return "smoke/test_new.py"
+
+    return write
+
+
+def test_smoke_tests_ask_the_new_pods(
+    deploy: Deploy, images: Images, suite: Callable[[str], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    for version, image in zip("12", images, strict=True):
+        rollout = deploy(SERVE, image, smoke_tests=suite(version))
+        assert rollout.state is RolloutState.SUCCEEDED
+    assert caplog.text.count("2 smoke tests passed") == 2
+
+
+def test_smoke_tests_that_fail_end_the_rollout(
+    deploy: Deploy, images: Images, suite: Callable[[str], str]
+) -> None:
+    with pytest.raises(RolloutError) as raised:
+        deploy(SERVE, images[0], smoke_tests=suite("7"))
+    assert raised.value.status == 8
+    assert "1 of 2 smoke tests failed: test_it_asks_the_new_version" in raised.value.what
+    assert "log of score-" in raised.value.seen
+    first, second = raised.value.annotations
+    assert (first.file, first.line) == ("app.yaml", 1)
+    assert (second.file, second.line) == ("smoke/test_new.py", 6)
+
+
+def test_a_command_is_a_smoke_test_too(deploy: Deploy, images: Images) -> None:
+    deploy(SERVE, images[0], smoke_tests='test -n "$MODEL_API_URL"')
+    with pytest.raises(RolloutError, match="ended with exit code 3"):
+        deploy(SERVE, images[0], smoke_tests="exit 3")
+
+
+@pytest.fixture
+def limited(
+    cluster: Cluster, namespace: str, testbed: Mapping[str, str]
+) -> Callable[[tuple[str, ...]], str]:
+    """A kubeconfig of somebody who may all but these subresources of pods."""
+
+    def make(without: tuple[str, ...]) -> str:
+        parts = {"pods/portforward", "pods/proxy", "pods/log"} - set(without)
+        groups = ["", "apps", "batch", "coordination.k8s.io"]
+        kinds = ["pods", "services", "configmaps", "secrets", "events", "leases"]
+        kinds += ["deployments", "replicasets", *sorted(parts)]
+        rules = [{"apiGroups": groups, "resources": kinds, "verbs": ["*"]}]
+        subject = {"kind": "ServiceAccount", "name": "some", "namespace": namespace}
+        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "some"}
+        rbac = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "some"}}
+        for body in (
+            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "some"}},
+            rbac | {"kind": "Role", "rules": rules},
+            rbac | {"kind": "RoleBinding", "roleRef": reference, "subjects": [subject]},
+        ):
+            resource = cluster.resource(body["apiVersion"], body["kind"])
+            assert resource
+            cluster.apply(resource, body, namespace)
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/some/token"
+        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        token = cluster._transport.json("POST", path, body=request)["status"]["token"]
+        kubeconfig = yaml.safe_load(Path(testbed["KUBECONFIG"]).read_text())
+        kubeconfig["users"][0]["user"] = {"token": token}
+        return yaml.safe_dump(kubeconfig)
+
+    return make
+
+
+def test_without_port_forward_the_pod_proxy_is_the_way(
+    deploy: Deploy,
+    images: Images,
+    suite: Callable[[str], str],
+    limited: Callable[..., str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    kubeconfig = limited(("pods/portforward",))
+    deploy(
+        SERVE,
+        images[0],
+        kubeconfig=kubeconfig,
+        checks="GET / contains version",
+        smoke_tests=suite("1"),
+    )
+    assert "asking through the API server's pod proxy" in caplog.text
+
+
+def test_without_any_way_smoke_tests_are_refused_at_once(
+    deploy: Deploy, images: Images, limited: Callable[..., str], cluster: Cluster, namespace: str
+) -> None:
+    kubeconfig = limited(("pods/portforward", "pods/proxy"))
+    with pytest.raises(RolloutError, match="may not get pods/portforward"):
+        deploy(SERVE, images[0], kubeconfig=kubeconfig, smoke_tests="true")
+    assert cluster.list(PODS, namespace)[0] == ()
+    assert deploy(SERVE, images[0], kubeconfig=kubeconfig).state is RolloutState.SUCCEEDED
+
+
+def test_a_way_that_closes_is_no_failed_check(
+    deploy: Deploy, images: Images, limited: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Preflight was told another thing: the right was taken away since."""
+    kubeconfig = limited(("pods/portforward", "pods/proxy"))
+    monkeypatch.setattr(Cluster, "check_apply", lambda *_, **__: ())
+    with pytest.raises(RolloutError) as raised:
+        deploy(SERVE, images[0], kubeconfig=kubeconfig, checks="GET /")
+    assert "there is no way to the pods" in raised.value.what
+    assert "check failed" not in str(raised.value)
+
+
+def test_a_pod_that_crashes_under_the_checks_ends_them(deploy: Deploy, images: Images) -> None:
+    began = time.monotonic()
+    manifest = DEPLOYMENT.replace("MODUS", "crash")
+    with pytest.raises(RolloutError, match=r"ended with exit code 1|crashed"):
+        deploy(manifest, images[0], checks="GET /", start_timeout_s=90)
+    assert time.monotonic() - began < 60
+
+
+def test_a_pod_that_goes_while_it_is_asked_proves_nothing(
+    deploy: Deploy, images: Images, cluster: Cluster, namespace: str, evictor: threading.Event
+) -> None:
+    """The first pod is deleted under a check that nobody could answer; the next one answers."""
+    rollout = deploy(SERVE, images[0], checks="GET / contains version", start_timeout_s=40)
+    assert rollout.state is RolloutState.SUCCEEDED
+    assert evictor.is_set()
+
+
+@pytest.fixture
+def evictor(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Deletes the pod to which the first way leads, before anything is asked."""
+    done = threading.Event()
+    open_tunnel = Cluster.tunnel
+
+    def tunnel(self: Cluster, pod: str, space: str, port: int, **how: str):
+        found = open_tunnel(self, pod, space, port, **how)
+        if not done.is_set():
+            done.set()
+            body = cluster.get(PODS, pod, space)
+            assert body
+            cluster.delete(PODS, pod, space, uid=body["metadata"]["uid"])
+            while cluster.get(PODS, pod, space):
+                time.sleep(0.1)
+        return found
+
+    monkeypatch.setattr(Cluster, "tunnel", tunnel)
+    return done
+
+
+def test_checks_through_the_load_balancer(
+    deploy: Deploy, images: Images, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    manifest = f"{BALANCER}---\n{SERVE}"
+    for version, image in zip("12", images, strict=True):
+        checks = f'GET / contains version {version}\nPOST / {{"a": 1}} contains 8 bytes'
+        rollout = deploy(manifest, image, checks=checks, check_url=True)
+        assert rollout.url
+        assert f"checks through {rollout.url} (service/score)" in caplog.text
+
+
+def test_a_load_balancer_that_leads_nowhere(deploy: Deploy, images: Images) -> None:
+    manifest = f"{BALANCER.replace('app: score', 'app: scoer')}---\n{SERVE}"
+    with pytest.raises(RolloutError) as raised:
+        deploy(manifest, images[0], checks="GET /", check_url=True, start_timeout_s=4)
+    assert "a check failed through http://" in raised.value.what
+    assert "(service/score)" in raised.value.what
+    assert "GET / → no answer" in raised.value.what
+
+
+def test_an_ingress_that_nobody_serves(deploy: Deploy, images: Images) -> None:
+    service = BALANCER.replace("  type: LoadBalancer\n", "")
+    manifest = f"{SERVE}---\n{service}---\n{INGRESS}"
+    with pytest.raises(RolloutError, match="ingress/score got no address in 2 s") as raised:
+        deploy(manifest, images[0], checks="GET /", check_url=True, start_timeout_s=2)
+    assert raised.value.annotations[0].line == 23
+    assert deploy(manifest, images[0], checks="GET /").url is None
+
+
+def test_check_url_without_any_address_is_refused_at_once(
+    deploy: Deploy, images: Images, cluster: Cluster, namespace: str
+) -> None:
+    with pytest.raises(InputError, match=r"check-url.*nothing that gets an address"):
+        deploy(SERVE, images[0], checks="GET /", check_url=True)
+    assert cluster.list(PODS, namespace)[0] == ()

@@ -10,7 +10,6 @@ from modelferry.apptest.spec import AppTests
 from modelferry.checks import Check
 from modelferry.errors import Fault, InputError
 from modelferry.image.spec import BuildSpec
-from modelferry.plan.cluster import is_path
 from modelferry.plan.spec import DeployPlan, Plan
 from modelferry.rollout.manifests import files
 
@@ -83,9 +82,8 @@ def _deploy(deploy: DeployPlan, workspace: Path) -> Iterable[Fault]:
         files(deploy.spec.manifests, workspace)
     except InputError as error:
         yield from error.faults
-    kubeconfig = deploy.cluster.kubeconfig.reveal() if deploy.cluster.kubeconfig else ""
-    if kubeconfig and is_path(kubeconfig):
-        paths = [workspace / Path(path).expanduser() for path in kubeconfig.split(":") if path]
+    if named := deploy.cluster.path:
+        paths = [workspace / Path(path).expanduser() for path in named.split(":") if path]
         if not any(path.is_file() for path in paths):  # it may be a secret's piece: never shown
             allowed = f"is neither a file (looked in {workspace}) nor a kubeconfig's content"
             yield Fault(name="kubeconfig", given=None, allowed=allowed)

@@ -9,7 +9,8 @@ from modelferry.values import Secret
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterAccess:
-    """`kubeconfig` is a path or the content itself; None: KUBECONFIG, else in-cluster."""
+    """Without a path and a content: what KUBECONFIG names, else the pod's own account."""
 
-    kubeconfig: Secret | None
-    context: str | None
+    path: str | None = None  # of a kubeconfig; several with `:` in between, as in KUBECONFIG
+    content: Secret | None = None  # of a kubeconfig
+    context: str | None = None

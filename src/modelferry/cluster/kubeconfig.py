@@ -19,7 +19,6 @@ from kubernetes.config.kube_config import ConfigNode, KubeConfigMerger
 from modelferry.cluster.access import ClusterAccess
 from modelferry.errors import Fault, IdentityError, InputError
 
-_LONGEST_PATH = 255
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
@@ -31,8 +30,12 @@ class Credentials:
 
 
 def load(access: ClusterAccess, environ: Mapping[str, str]) -> Credentials:
-    if access.kubeconfig:
-        return _from_document(*_given(access.kubeconfig.reveal()), access.context)
+    if access.content:
+        document = _document(access.content.reveal(), "the content given as `kubeconfig`")
+        return _from_document(document, "the kubeconfig given as content", access.context)
+    if access.path:
+        origin = f"the kubeconfig {access.path}"
+        return _from_document(_merged(access.path), origin, access.context)
     if paths := environ.get("KUBECONFIG"):
         return _from_document(_merged(paths), f"KUBECONFIG ({paths})", access.context)
     if "KUBERNETES_SERVICE_HOST" in environ and (_SERVICE_ACCOUNT / "token").exists():
@@ -45,16 +48,6 @@ def load(access: ClusterAccess, environ: Mapping[str, str]) -> Credentials:
             " and this is no pod with a service account",
         )
     )
-
-
-def _given(value: str) -> tuple[Any, str]:
-    """A path is one line that names a file; anything else is taken for the content."""
-    line = value.strip()
-    if "\n" not in line and not line.startswith("{"):
-        if len(line) > _LONGEST_PATH:  # and it may be a secret: it is not shown
-            raise _fault("one long line, neither a path nor a kubeconfig; is it base64?")
-        return _merged(line), f"the kubeconfig {line}"
-    return _document(value, "the content given as `kubeconfig`"), "the kubeconfig given as content"
 
 
 def _merged(paths: str) -> Any:

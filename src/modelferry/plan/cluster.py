@@ -45,14 +45,20 @@ def is_path(kubeconfig: str) -> bool:
     return "\n" not in kubeconfig and not kubeconfig.startswith("{")
 
 
+def cluster_access(kubeconfig: str, context: str | None = None) -> ClusterAccess:
+    """`kubeconfig` as a user gives it: nothing, a path, or the content in any form."""
+    text = kubeconfig_text(kubeconfig)
+    if not text or is_path(text):
+        return ClusterAccess(path=text or None, context=context)
+    return ClusterAccess(content=Secret(text), context=context)
+
+
 def plan_cluster(inputs: ClusterInputs, faults: Faults) -> ClusterAccess:
-    text = kubeconfig_text(inputs.kubeconfig.reveal())
-    if is_path(text) and len(text) > LONGEST_PATH:
+    context = faults.read("kube-context", inputs.kube_context, one_line, "") or None
+    access = cluster_access(inputs.kubeconfig.reveal(), context)
+    if access.path and len(access.path) > LONGEST_PATH:
         faults.add("kubeconfig", None, "is one long line: neither a path nor a content")
-    return ClusterAccess(
-        kubeconfig=Secret(text) if text else None,
-        context=faults.read("kube-context", inputs.kube_context, one_line, "") or None,
-    )
+    return access
 
 
 def plan_deploy(

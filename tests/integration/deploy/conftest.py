@@ -19,6 +19,7 @@ from modelferry.cluster import connect
 from modelferry.cluster.access import ClusterAccess
 from modelferry.cluster.client import Cluster
 from modelferry.cluster.resources import NAMESPACES
+from modelferry.plan.cluster import cluster_access
 from modelferry.plan.spec import DeployPlan, RunContext
 from modelferry.registry.access import RegistryAccess
 from modelferry.registry.client import Registry
@@ -91,7 +92,7 @@ def _docker(config: Path, *arguments: str) -> None:
 
 @pytest.fixture(scope="session")
 def cluster(testbed: Mapping[str, str]) -> Cluster:
-    return connect(ClusterAccess(kubeconfig=Secret(testbed["KUBECONFIG"]), context=None))
+    return connect(ClusterAccess(path=testbed["KUBECONFIG"]))
 
 
 @pytest.fixture
@@ -131,7 +132,7 @@ def deploy(namespace: str, context: RunContext, testbed: Mapping[str, str]) -> D
         images=(),
         variables=(),
         deploy_by="digest",
-        timeout_s=60,
+        timeout_s=120,
         image_pull_secrets=(),
         force=False,
         checks=(),
@@ -139,25 +140,28 @@ def deploy(namespace: str, context: RunContext, testbed: Mapping[str, str]) -> D
         start_timeout_s=15,
     )
 
-    def run(
+    def play(
         manifest: str,
         image: PushedImage,
         *,
         kubeconfig: str = testbed["KUBECONFIG"],
         checks: str = "",
         images: tuple[ImageRule, ...] = (),
+        run: str = context.run_id,
+        attempt: int = 1,
         **changes: Any,
     ) -> Rollout:
         (context.workspace / "app.yaml").write_text(manifest)
         parsed, _ = parse_checks(checks)
         plan = DeployPlan(
-            cluster=ClusterAccess(kubeconfig=Secret(kubeconfig), context=None),
+            cluster=cluster_access(kubeconfig),
             spec=replace(spec, checks=parsed, images=images, **changes),
             image=None,
             tags=image.tags,
         )
         built = ImageRef(registry=image.ref.registry, repository=image.ref.repository)
-        target = stage.prepare(plan, built=built, context=context)
-        return stage.deploy(plan, image, target, context=context)
+        by = replace(context, run_id=run, run_attempt=attempt)
+        target = stage.prepare(plan, built=built, context=by)
+        return stage.deploy(plan, image, target, context=by)
 
-    return run
+    return play

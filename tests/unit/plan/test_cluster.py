@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelferry.cluster.access import ClusterAccess
 from modelferry.errors import Fault
 from modelferry.plan import Plan
 from modelferry.plan.cluster import BUILT_IN_VARIABLES, release_name
@@ -21,7 +22,7 @@ def test_defaults(plan_of: Callable[..., Plan]) -> None:
     spec = deploy.spec
     assert (spec.manifests, spec.namespace, spec.release) == (("k8s/",), None, "score")
     assert (spec.deploy_by, spec.timeout_s, spec.force) == ("digest", 600.0, False)
-    assert (deploy.cluster.kubeconfig, deploy.cluster.context) == (None, None)
+    assert deploy.cluster == ClusterAccess()
 
 
 @pytest.mark.parametrize("wrap", [0, 76])
@@ -31,8 +32,8 @@ def test_a_kubeconfig_may_come_as_base64(plan_of: Callable[..., Plan], wrap: int
     lines = [encoded[at : at + wrap] for at in range(0, len(encoded), wrap)] if wrap else [encoded]
     deploy = plan_of({"kubeconfig": "\n".join(lines)}).deploy
     assert deploy
-    assert deploy.cluster.kubeconfig
-    assert deploy.cluster.kubeconfig.reveal() == text
+    assert deploy.cluster.content
+    assert deploy.cluster.content.reveal() == text
 
 
 def test_a_long_line_that_is_no_kubeconfig_is_refused_and_never_shown(
@@ -87,8 +88,8 @@ def test_everything(plan_of: Callable[..., Plan]) -> None:
     assert (spec.image_pull_secrets, spec.force) == (("regcred", "other.secret"), True)
     assert (spec.rollback, spec.rollback_timeout_s, spec.allow_older) == (False, 90.0, True)
     assert (spec.smoke_tests, spec.check_url) == ("tests/smoke", True)
-    assert deploy.cluster.kubeconfig
-    assert deploy.cluster.kubeconfig.reveal() == "apiVersion: v1\nkind: Config"
+    assert deploy.cluster.content
+    assert deploy.cluster.content.reveal() == "apiVersion: v1\nkind: Config"
 
 
 @pytest.mark.parametrize(

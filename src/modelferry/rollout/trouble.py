@@ -35,7 +35,8 @@ _PULLS = 3  # a kubelet backs off for 10 s, then 20 s
 _SCHEDULE_GRACE_S = 30.0
 _EVENT_GRACE_S = 5.0
 _LONG_RUN = timedelta(minutes=10)
-_CREATE_GRACE_S = 10.0  # a kubelet may see the ConfigMap of the same set a moment late
+_CREATE_GRACE_S = 10.0
+_CONFIG_GRACE_S = 17.0  # a kubelet looks again after ten to fifteen seconds
 
 # What a registry says when another try will get the same answer.
 _PULL_HOPELESS = re.compile(
@@ -93,7 +94,7 @@ def _waiting(status: Mapping[str, Any], waiting: Mapping[str, Any], pulls: int) 
     if reason in ("CreateContainerConfigError", "CreateContainerError"):
         return Trouble(
             cause=f"container {name} cannot be created: {message or reason}",
-            grace_s=_CREATE_GRACE_S,
+            grace_s=_CONFIG_GRACE_S,
             container=name,
         )
     return None
@@ -215,7 +216,7 @@ def of_event(event: Object) -> Trouble | None:
     if reason == "FailedCreate" and event["involvedObject"].get("kind") != "Pod":
         return Trouble(cause=f"its pods are refused: {message}", grace_s=_CREATE_GRACE_S)
     if reason in ("FailedMount", "FailedAttachVolume"):
-        grace_s = _CREATE_GRACE_S if "not found" in message else NEVER
+        grace_s = _CONFIG_GRACE_S if "not found" in message else NEVER
         return Trouble(cause=f"a volume cannot be mounted: {message}", grace_s=grace_s)
     if reason == "FailedCreatePodSandBox":
         return Trouble(cause=f"the node cannot make it: {message}", grace_s=NEVER)

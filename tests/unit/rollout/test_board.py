@@ -96,8 +96,8 @@ def test_only_pods_of_the_new_template_count(board: Board, target: Applied) -> N
 def test_a_grace_runs_from_when_the_trouble_was_first_seen(board: Board) -> None:
     board.replace(PODS, "n", [pod("new", NO_CONFIG)])
     assert final(board, 100) == []
-    assert final(board, 109) == []
-    assert len(final(board, 110)) == 1
+    assert final(board, 116) == []
+    assert len(final(board, 117)) == 1
 
 
 def test_a_trouble_that_heals_begins_its_grace_anew(board: Board) -> None:
@@ -106,8 +106,8 @@ def test_a_trouble_that_heals_begins_its_grace_anew(board: Board) -> None:
     board.put(PODS, "n", "MODIFIED", pod("new", RUNNING))
     assert board.findings(105) == ()
     board.put(PODS, "n", "MODIFIED", pod("new", NO_CONFIG))
-    assert final(board, 112) == []
-    assert len(final(board, 122)) == 1
+    assert final(board, 118) == []
+    assert len(final(board, 136)) == 1
 
 
 def stateful() -> Board:
@@ -283,5 +283,5 @@ def test_only_what_was_heard_of_is_judged_again(board: Board, target: Applied) -
     assert board.judge(2)[0][1] is before
     board.put(PODS, "n", "ADDED", pod("new", NO_CONFIG))
     assert board.judge(3)[0][1] is not before
-    assert final(board, 12) == []
-    assert len(final(board, 13)) == 1  # nothing more was heard: the time was up
+    assert final(board, 19) == []
+    assert len(final(board, 20)) == 1  # nothing more was heard: the time was up

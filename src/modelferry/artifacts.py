@@ -75,6 +75,15 @@ class Descriptor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AppManifest:
+    """The app alone, for the next run: its config as the builder gave it, and a manifest of its
+    layers. Pushed beside the image, whose layers are the app's and the model's."""
+
+    config: bytes
+    manifest: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
     """The composed image: its bytes are fixed, and it is loaded in the engine under `engine_id`.
 
@@ -87,6 +96,7 @@ class Image:
     digest: Digest
     engine_id: str  # what the tests run; equals the config's or the manifest's digest
     layers: tuple[Layer, ...]  # bottom first, as in the manifest
+    app: AppManifest | None = None
 
     @property
     def size_bytes(self) -> int:

@@ -1,4 +1,5 @@
-"""The user's Dockerfile → an image in the engine, by BuildKit through `docker buildx`."""
+"""The user's Dockerfile → an image, by BuildKit through `docker buildx`: in the engine, or, where
+a `builder` of its own makes it, pushed by its digest and under no tag."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from modelferry import process
@@ -20,33 +22,111 @@ from modelferry.image.build_failure import BuildFailure, explain
 from modelferry.image.client_config import client_env, user_folder
 from modelferry.image.run_images import Part, RunImages
 from modelferry.image.spec import BuildSpec, RegistryLogin
-from modelferry.values import ImageRef
+from modelferry.values import Digest, ImageRef, parse_digest
 
 log = logging.getLogger("modelferry.build")
 
+_DATE = "SOURCE_DATE_EPOCH"  # reproducible-builds.org; buildx takes it from its environment
 _PROBE_S = 60.0
 _SHOWN_LINES = 20
 _SECRET_ENV = "MODELFERRY_BUILD_SECRET_{}"  # noqa: S105 - a name, not a secret
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cache:
+    """Ours, beside the user's `cache-from`, and in place of a `cache-to` that is not given."""
+
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+
+
+NO_CACHE = Cache(sources=(), targets=())
+
+
 def build_app(
-    spec: BuildSpec, images: RunImages, part: Part, *, temp: Path, workspace: Path
+    spec: BuildSpec,
+    images: RunImages,
+    part: Part,
+    *,
+    temp: Path,
+    workspace: Path,
+    cache: Cache = NO_CACHE,
 ) -> App:
     """The run holds the image as its `part`. `temp` is a folder of this build."""
+    output = ("--load", "--tag", images.name(part))
+    metadata = _build(spec, output, images.run_label, temp=temp, workspace=workspace, cache=cache)
+    return App(image_id=_built_image(images.engine, metadata))
+
+
+def push_app(
+    spec: BuildSpec,
+    target: ImageRef,
+    *,
+    plain_http: bool,
+    run_label: str,
+    temp: Path,
+    workspace: Path,
+    cache: Cache = NO_CACHE,
+) -> Digest:
+    """The digest of the app's manifest in `target`, where it has no tag. Needs a `builder`."""
+    options = {
+        "type": "image",
+        "name": target.name,
+        "push": "true",
+        "push-by-digest": "true",
+        "oci-mediatypes": "true",
+        **({"registry.insecure": "true"} if plain_http else {}),
+        **({"rewrite-timestamp": "true"} if _is_dated(spec, os.environ) else {}),
+    }
+    output = ("--output", _csv(*(f"{name}={value}" for name, value in options.items())))
+    metadata = _build(spec, output, run_label, temp=temp, workspace=workspace, cache=cache)
+    reported = metadata.get("containerimage.digest")
+    if not isinstance(reported, str):
+        raise BuildError(
+            f"The builder {spec.builder} pushed the app and does not say under which digest",
+            seen=json.dumps(metadata, indent=1),
+            do="Use a BuildKit of version 0.10 or newer as `builder`.",
+        )
+    return parse_digest(reported)
+
+
+def registry_cache(repository: ImageRef, tag: str | None) -> Cache:
+    """The app leaves its cache in its own image; `tag`: where the last one is, if anywhere."""
+    source = f"type=registry,ref={repository.tagged(tag)}" if tag else ""
+    return Cache(sources=(source,) if source else (), targets=("type=inline",))
+
+
+def _build(
+    spec: BuildSpec,
+    output: tuple[str, ...],
+    run_label: str,
+    *,
+    temp: Path,
+    workspace: Path,
+    cache: Cache,
+) -> dict[str, object]:
+    """What the builder tells of its result."""
     buildx = find_buildx()
     metadata = temp / "build.json"
     with (
         client_env(spec.login, temp / "docker", child_env(os.environ)) as env,
-        _builder(buildx, spec.builder, images.run_label, temp / "buildx", env) as (builder, chosen),
+        _builder(buildx, spec.builder, run_label, temp / "buildx", env) as (builder, chosen),
     ):
-        argv = [*buildx, "build", "--builder", builder, *build_flags(spec, metadata)]
-        argv += ["--tag", images.name(part)]
+        argv = [*buildx, "build", "--builder", builder, *build_flags(spec, metadata, cache)]
         done = process.run(
-            [*argv, str(spec.context)], env={**chosen, **secret_env(spec)}, on_line=log.info
+            [*argv, *output, str(spec.context)],
+            env={**chosen, **secret_env(spec)},
+            on_line=log.info,
         )
     if done.status != 0:
         raise _failure(spec, done, workspace)
-    return App(image_id=_built_image(images.engine, json.loads(metadata.read_bytes())))
+    return json.loads(metadata.read_bytes())
+
+
+def _is_dated(spec: BuildSpec, environ: Mapping[str, str]) -> bool:
+    """Only who names a date gets the files' times rewritten: what Python compiled in a RUN step
+    counts as stale where its source has another time, and each start compiles it again."""
+    return _DATE in environ or any(name == _DATE for name, _ in spec.build_args)
 
 
 def find_buildx() -> tuple[str, ...]:
@@ -62,8 +142,8 @@ def find_buildx() -> tuple[str, ...]:
     )
 
 
-def build_flags(spec: BuildSpec, metadata: Path) -> list[str]:
-    flags = ["--progress", "plain", "--load", "--provenance=false", "--file", str(spec.file)]
+def build_flags(spec: BuildSpec, metadata: Path, cache: Cache = NO_CACHE) -> list[str]:
+    flags = ["--progress", "plain", "--provenance=false", "--file", str(spec.file)]
     flags += ["--metadata-file", str(metadata)]
     flags += ["--target", spec.target] if spec.target else []
     flags += ["--platform", spec.platform] if spec.platform else []
@@ -77,9 +157,9 @@ def build_flags(spec: BuildSpec, metadata: Path) -> list[str]:
         flags += ["--build-context", f"{name}={value}"]
     for name, value in spec.labels:
         flags += ["--label", f"{name}={value}"]
-    for value in spec.cache_from:
+    for value in (*spec.cache_from, *(() if spec.no_cache else cache.sources)):
         flags += ["--cache-from", value]
-    for value in spec.cache_to:
+    for value in spec.cache_to or cache.targets:  # older builders take one target only
         flags += ["--cache-to", value]
     return flags
 

@@ -1,5 +1,6 @@
 """push: the tested image into the registry. Blobs first, then the manifest by its digest; tags
-come last, so that no tag ever names what is not there or was not tested."""
+come last, so that no tag ever names what is not there or was not tested. The managed ones, by
+which the next run finds this release, come after the user's and are no reason to fail."""
 
 from __future__ import annotations
 
@@ -11,15 +12,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from modelferry.artifacts import Image, PushedImage, TestedImage
-from modelferry.errors import RegistryError
-from modelferry.plan.spec import PushPlan
-from modelferry.progress import metered
+from modelferry.errors import FerryError, RegistryError
+from modelferry.image.released import Released
+from modelferry.plan.spec import ManagedTags, PushPlan
+from modelferry.progress import Meter, metered
 from modelferry.registry.client import Registry
 from modelferry.values import Digest, format_bytes
 
 log = logging.getLogger("modelferry.push")
 
 _UPLOADS = 4
+
+NOTHING_RELEASED = Released()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,16 +36,25 @@ class Content:
 
 
 def push_image(
-    tested: TestedImage, push: PushPlan, *, registry: Registry, model_version: str = ""
+    tested: TestedImage,
+    push: PushPlan,
+    *,
+    registry: Registry,
+    released: Released = NOTHING_RELEASED,
+    model_version: str = "",
 ) -> PushedImage:
+    """`released` tells which blobs are in another repository of the registry, to be mounted."""
     image, repository = tested.image, push.repository
     if image.engine_id not in (_digest(image.config), _digest(image.manifest)):
         raise AssertionError(f"image {image.engine_id} was tested and is not what would be pushed")
-    uploaded = _push_blobs(registry, repository, contents(image))
+    delivery = _Delivery(registry, repository, _sources(released, repository))
+    uploaded = delivery.send(contents(image, with_app=push.managed is not None))
     _push_manifest(registry, repository, image)
     for tag in push.tags:
         registry.put_manifest(repository, tag, image.manifest, image.manifest_media_type)
         log.info("tag %s", push.name.tagged(tag))
+    if push.managed:
+        _leave_word(registry, repository, image, push.managed)
     return PushedImage(
         ref=push.name.pinned(image.digest),
         digest=image.digest,
@@ -51,53 +64,73 @@ def push_image(
     )
 
 
-def contents(image: Image) -> tuple[Content, ...]:
+def contents(image: Image, *, with_app: bool = False) -> tuple[Content, ...]:
     """Each blob once, the largest first, so that none is left to run alone at the end."""
-    config = Content(
-        digest=_digest(image.config),
-        size_bytes=len(image.config),
-        read=lambda start, stop: image.config[start:stop],
-    )
-    blobs = {config.digest: config} | {
-        layer.descriptor.digest: Content(
+    configs = [image.config, *([image.app.config] if image.app and with_app else [])]
+    blobs = [_bytes(config) for config in configs]
+    blobs += [
+        Content(
             digest=layer.descriptor.digest,
             size_bytes=layer.descriptor.size_bytes,
             read=layer.read,
         )
         for layer in image.layers
+    ]
+    once = {blob.digest: blob for blob in blobs}
+    return tuple(sorted(once.values(), key=lambda blob: -blob.size_bytes))
+
+
+def _sources(released: Released, repository: str) -> dict[Digest, str]:
+    """Where else the registry has a blob."""
+    return {
+        layer.descriptor.digest: layer.repository
+        for layer in released.blobs().values()
+        if layer.repository != repository
     }
-    return tuple(sorted(blobs.values(), key=lambda blob: -blob.size_bytes))
 
 
-def _push_blobs(registry: Registry, repository: str, blobs: tuple[Content, ...]) -> int:
-    """The bytes that went over the wire."""
-    total = sum(blob.size_bytes for blob in blobs)
-    counted, lock = [0], threading.Lock()
-    with metered("push", total) as meter:
+class _Delivery:
+    """Blobs into one repository: what is there stays, what is elsewhere is mounted."""
+
+    def __init__(self, registry: Registry, repository: str, sources: dict[Digest, str]) -> None:
+        self._registry, self._repository, self._sources = registry, repository, sources
+        self._lock = threading.Lock()
+        self._sent_bytes = 0
+
+    def send(self, blobs: tuple[Content, ...]) -> int:
+        """The bytes that went over the wire."""
+        total = sum(blob.size_bytes for blob in blobs)
+        with metered("push", total) as meter:
+            pool = ThreadPoolExecutor(_UPLOADS, thread_name_prefix="push")
+            try:
+                for _ in pool.map(lambda blob: self._send(blob, meter), blobs):
+                    pass
+                pool.shutdown()
+            except BaseException:
+                self._registry.stop()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        return self._sent_bytes
+
+    def _send(self, blob: Content, meter: Meter) -> None:
+        size = format_bytes(blob.size_bytes)
+        if self._registry.has_blob(self._repository, blob.digest):
+            meter.add(blob.size_bytes)
+            log.info("%s %s is there", blob.digest, size)
+            return
+        source = self._sources.get(blob.digest)
+        if source and self._registry.mount_blob(self._repository, blob.digest, source):
+            meter.add(blob.size_bytes)
+            log.info("%s %s mounted from %s", blob.digest, size, source)
+            return
 
         def count(sent: int) -> None:
             meter.add(sent)
-            with lock:
-                counted[0] += sent
+            with self._lock:
+                self._sent_bytes += sent
 
-        def push_blob(blob: Content) -> None:
-            if registry.has_blob(repository, blob.digest):
-                meter.add(blob.size_bytes)
-                log.info("%s %s is there", blob.digest, format_bytes(blob.size_bytes))
-                return
-            registry.upload_blob(repository, blob, count)
-            log.info("%s %s pushed", blob.digest, format_bytes(blob.size_bytes))
-
-        pool = ThreadPoolExecutor(_UPLOADS, thread_name_prefix="push")
-        try:
-            for _ in pool.map(push_blob, blobs):
-                pass
-            pool.shutdown()
-        except BaseException:
-            registry.stop()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return counted[0]
+        self._registry.upload_blob(self._repository, blob, count)
+        log.info("%s %s pushed", blob.digest, size)
 
 
 def _push_manifest(registry: Registry, repository: str, image: Image) -> None:
@@ -108,6 +141,25 @@ def _push_manifest(registry: Registry, repository: str, image: Image) -> None:
             f"{registry.host}/{repository} took manifest {image.digest} and does not have it",
             do="Look at the registry's log and storage, then run again.",
         )
+
+
+def _leave_word(registry: Registry, repository: str, image: Image, tags: ManagedTags) -> None:
+    """The app before the image: of two runs at once, a later one finds what belongs together, or
+    takes it for strangers."""
+    found = [(tags.app, image.app.manifest)] if image.app else []
+    for tag, manifest in (*found, (tags.image, image.manifest)):
+        try:
+            registry.put_manifest(repository, tag, manifest, image.manifest_media_type)
+        except FerryError as error:
+            log.warning("The next run will not find this release by the tag %s: %s", tag, error)
+        else:
+            log.info("tag %s", tag)
+
+
+def _bytes(data: bytes) -> Content:
+    return Content(
+        digest=_digest(data), size_bytes=len(data), read=lambda start, stop: data[start:stop]
+    )
 
 
 def _digest(data: bytes) -> Digest:

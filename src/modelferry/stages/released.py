@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from modelferry.artifacts import Descriptor
-from modelferry.errors import FerryError
+from modelferry.errors import FerryError, RegistryError
 from modelferry.image.released import (
     IMAGE,
     MODELS,
@@ -79,6 +79,24 @@ def read_released(
         found = [future.result() for future in more]
         released = _read(image, app, found)
         return _with_present(released, registry, pool)
+
+
+def read_pushed_app(
+    registry: Registry, repository: str, digest: Digest
+) -> tuple[bytes, tuple[ReleasedLayer, ...]]:
+    """The config and the layers of an app that a builder pushed; RegistryError without them."""
+    try:
+        found = _get(registry, repository, digest, None)
+        if found:
+            return found.config_bytes, read_layers(found.layers, found.config_bytes, repository)
+        seen = "there is no such manifest, or it is an index"
+    except (ValueError, KeyError, TypeError) as error:
+        seen = str(error)
+    raise RegistryError(
+        f"The app that the builder pushed to {registry.host}/{repository}@{digest} cannot be read",
+        seen=seen,
+        do="Look at what `builder` is: it must push one OCI image for one platform.",
+    )
 
 
 def _read(image: _Found | None, app: _Found | None, others: Iterable[_Found | None]) -> Released:

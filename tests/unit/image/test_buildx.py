@@ -1,9 +1,16 @@
 from dataclasses import replace
 from pathlib import Path
 
-from modelferry.image.buildx import build_flags, child_env, secret_env
+from modelferry.image.buildx import (
+    NO_CACHE,
+    Cache,
+    build_flags,
+    child_env,
+    registry_cache,
+    secret_env,
+)
 from modelferry.image.spec import BuildSpec
-from modelferry.values import Secret
+from modelferry.values import ImageRef, Secret
 
 PLAIN = BuildSpec(
     context=Path("/w/app"),
@@ -25,7 +32,6 @@ PLAIN = BuildSpec(
 ALWAYS = [
     "--progress",
     "plain",
-    "--load",
     "--provenance=false",
     "--file",
     "/w/app/Dockerfile",
@@ -34,8 +40,8 @@ ALWAYS = [
 ]
 
 
-def flags(**given: object) -> list[str]:
-    made = build_flags(replace(PLAIN, **given), Path("/t/build.json"))
+def flags(cache: Cache = NO_CACHE, **given: object) -> list[str]:
+    made = build_flags(replace(PLAIN, **given), Path("/t/build.json"), cache)
     assert made[: len(ALWAYS)] == ALWAYS
     return made[len(ALWAYS) :]
 
@@ -82,3 +88,22 @@ def test_a_secret_is_in_the_environment_and_never_in_the_flags() -> None:
 def test_the_build_sees_neither_our_inputs_nor_the_users_chosen_builder() -> None:
     environ = {"PATH": "/bin", "INPUT_PASSWORD": "x", "BUILDX_BUILDER": "mine", "DOCKER_HOST": "h"}
     assert child_env(environ) == {"PATH": "/bin", "DOCKER_HOST": "h"}
+
+
+OURS = registry_cache(ImageRef.parse("reg.example/app"), "mf-main-app")
+FROM_OURS = ("--cache-from", "type=registry,ref=reg.example/app:mf-main-app")
+
+
+def test_the_last_release_is_where_a_build_finds_its_cache() -> None:
+    assert flags(OURS) == [*FROM_OURS, "--cache-to", "type=inline"]
+    first = registry_cache(ImageRef.parse("reg.example/app"), None)
+    assert flags(first) == ["--cache-to", "type=inline"]
+
+
+def test_the_users_caches_are_kept() -> None:
+    theirs = flags(OURS, cache_from=("type=gha",), cache_to=("type=gha,mode=max",))
+    assert theirs == ["--cache-from", "type=gha", *FROM_OURS, "--cache-to", "type=gha,mode=max"]
+
+
+def test_no_cache_reads_none_and_leaves_one() -> None:
+    assert flags(OURS, no_cache=True) == ["--no-cache", "--cache-to", "type=inline"]

@@ -8,12 +8,14 @@ import http.client
 import os
 import re
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -28,7 +30,7 @@ Kind = Literal[
     "flip",  # one bit of the byte at `after_bytes`
     "act",  # `action` is called, everything goes on: an object overwritten, a process killed
     "status",  # this answer instead of asking upstream; the body is read when `drains`
-    "short",  # a 206 of half the range that was asked for, which says so
+    "short",  # the first half of a 206, which says so
     "lose-answer",  # upstream has done it, and nobody hears of it
 ]
 _WHOLE_REQUEST = ("status", "short", "lose-answer")
@@ -103,9 +105,14 @@ class FaultServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, upstream: str, port: int = 0) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+    def __init__(self, upstream: str, certificate: Path | None = None) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
         parts = urlsplit(upstream)
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self.socket = context.wrap_socket(self.socket, server_side=True)
+            parts = parts._replace(scheme="https")
         self.upstream = parts.netloc
         self.host = f"127.0.0.1:{self.server_port}"
         self.address = parts._replace(netloc=self.host).geturl()
@@ -145,23 +152,17 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self.server.faults.for_request(self.command, self.path)
         if fault and fault.kind == "status":
             return self._refuse(fault)
-        headers = {
-            name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP
-        }
-        if fault and fault.kind == "short":
-            headers["Range"] = _half(self.headers["Range"])
-        answer = self._ask(upstream, headers)
+        answer = self._ask(upstream)
         if fault and fault.kind == "lose-answer":
             self._reset()
-        return self._answer(answer)
+        return self._answer(answer, halved=fault is not None and answer.status == 206)
 
-    def _ask(
-        self, upstream: http.client.HTTPConnection, headers: dict[str, str]
-    ) -> http.client.HTTPResponse:
+    def _ask(self, upstream: http.client.HTTPConnection) -> http.client.HTTPResponse:
         length = int(self.headers.get("Content-Length") or 0)
         upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
-        for name, value in headers.items():
-            upstream.putheader(name, value)
+        for name, value in self.headers.items():
+            if name.lower() not in _HOP_BY_HOP:
+                upstream.putheader(name, value)
         upstream.endheaders()
         while length:
             chunk = self.rfile.read1(min(length, _CHUNK))
@@ -171,19 +172,23 @@ class _Handler(BaseHTTPRequestHandler):
             length -= len(chunk)
         return upstream.getresponse()
 
-    def _answer(self, answer: http.client.HTTPResponse) -> None:
+    def _answer(self, answer: http.client.HTTPResponse, *, halved: bool) -> None:
+        headers = [(n, v) for n, v in answer.getheaders() if n.lower() not in _HOP_BY_HOP]
+        left = answer.length
+        if halved:
+            left = int(answer.headers["Content-Length"]) // 2
+            headers = _cut(headers, answer.headers["Content-Range"], left)
         self.send_response_only(answer.status, answer.reason)
-        length = answer.getheader("Content-Length")
-        for name, value in answer.getheaders():
-            if name.lower() not in _HOP_BY_HOP:
-                self.send_header(name, value)
-        if length is None and answer.status not in (204, 304) and self.command != "HEAD":
+        for name, value in headers:
+            self.send_header(name, value)
+        if left is None:
             self.send_header("Connection", "close")
             self.close_connection = True
         self.end_headers()
         counts = not int(self.headers.get("Content-Length") or 0)
-        while chunk := answer.read1(_CHUNK):
+        while chunk := answer.read1(_CHUNK if left is None else min(left, _CHUNK)):
             self._pass(chunk, self.wfile.write) if counts else self.wfile.write(chunk)
+            left = None if left is None else left - len(chunk)
 
     def _pass(self, chunk: bytes, send: Callable[[bytes], object]) -> None:
         due = self.server.faults.in_chunk(self.command, self.path, len(chunk))
@@ -226,15 +231,20 @@ class _Handler(BaseHTTPRequestHandler):
         raise BrokenOffError
 
 
-def _half(asked: str | None) -> str:
-    start, _, last = (asked or "bytes=0-1").removeprefix("bytes=").partition("-")
-    return f"bytes={start}-{int(start) + (int(last) - int(start)) // 2}"
+def _cut(headers: list[tuple[str, str]], given: str, length: int) -> list[tuple[str, str]]:
+    """Of a 206 that has only the first `length` bytes of the range `given`."""
+    start, _, size = given.removeprefix("bytes ").partition("-")
+    last = int(start) + length - 1
+    others = [(n, v) for n, v in headers if n.lower() not in ("content-length", "content-range")]
+    told = f"bytes {start}-{last}/{size.partition('/')[2]}"
+    return [*others, ("Content-Length", str(length)), ("Content-Range", told)]
 
 
 @contextmanager
-def faults_before(upstream: str) -> Iterator[FaultServer]:
-    """`upstream`: an http address; its path is kept in the server's `address`."""
-    with FaultServer(upstream) as server:
+def faults_before(upstream: str, certificate: Path | None = None) -> Iterator[FaultServer]:
+    """`upstream`: an http address; its path is kept in the server's `address`, which is an https
+    one with a certificate (and its key, in one file)."""
+    with FaultServer(upstream, certificate) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:

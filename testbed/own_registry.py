@@ -1,9 +1,11 @@
 """A registry of a test's own: it may be killed, and its storage looked into."""
 
 import hashlib
+import json
 import shutil
 import socket
 import subprocess
+import tarfile
 import threading
 import time
 from collections.abc import Iterator
@@ -85,6 +87,24 @@ class OwnRegistry:
         folder = self._repository(repository) / "_manifests" / "tags"
         return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
+    def problem_with(self, repository: str, tag: str, path: str, digests: list[str]) -> str | None:
+        """What is wrong with a tagged image: a blob that is not whole, or another file at `path`
+        than one with a SHA-256 among `digests`. None when all is right."""
+        link = self._repository(repository) / "_manifests/tags" / tag / "current/link"
+        manifest = link.read_text().strip()
+        if self.blob_digest(manifest) != manifest:
+            return f"its manifest {manifest} is not there"
+        image = json.loads((self._blob(manifest) / "data").read_bytes())
+        blobs = [descriptor["digest"] for descriptor in (image["config"], *image["layers"])]
+        if broken := [blob for blob in blobs if self.blob_digest(blob) != blob]:
+            return f"blobs are not whole: {broken}"
+        found = [
+            file_digest
+            for layer in image["layers"]
+            for file_digest in _files(self._blob(layer["digest"]) / "data", path)
+        ]
+        return None if found and found[-1] in digests else f"{path} is {found}"
+
     def forget(self) -> None:
         """All content; the process goes on."""
         shutil.rmtree(self._folder / "data", ignore_errors=True)
@@ -143,6 +163,16 @@ def own_registry_with_tokens(folder: Path, *, access_s: int) -> Iterator[OwnRegi
             made.kill()
             tokens.shutdown()
             thread.join()
+
+
+def _files(layer: Path, path: str) -> Iterator[str]:
+    """The SHA-256 of the file at `path`, if the layer has it."""
+    with tarfile.open(layer) as archive:
+        for member in archive:
+            if member.isfile() and f"/{member.name.removeprefix('/')}" == path:
+                content = archive.extractfile(member)
+                assert content
+                yield hashlib.file_digest(content, "sha256").hexdigest()  # pyright: ignore[reportArgumentType]
 
 
 def _free_port() -> int:

@@ -15,7 +15,7 @@ from modelferry.plan.spec import ModelPlan
 from modelferry.sources import open_source, resolve_model
 from modelferry.sources.spec import ModelLine, SourceKind
 from modelferry.stages.fetch import fetch_model
-from tests.contracts.range_server import make_certificate
+from testbed.certificates import make_certificate
 from tests.contracts.source_stores import Store, open_store
 
 

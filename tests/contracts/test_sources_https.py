@@ -13,7 +13,8 @@ from modelferry.errors import IdentityError, ModelChanged, ModelError, ModelNotF
 from modelferry.sources import open_source, resolve_model
 from modelferry.sources.ranges import PART_BYTES, in_order, parts_of
 from modelferry.sources.spec import ModelLine, SourceKind
-from tests.contracts.range_server import RangeServer, Request, Served, make_certificate, serve
+from testbed.certificates import make_certificate
+from tests.contracts.range_server import RangeServer, Request, Served, serve
 from tests.contracts.source_stores import model_line, storage
 
 BODY = random.Random(1).randbytes(2 * PART_BYTES + 1000)

@@ -26,7 +26,8 @@ from modelferry.sources.spec import ModelLine, SourceKind, StorageAccess
 from modelferry.stages import fetch as fetch_stage
 from modelferry.stages.fetch import fetch_model
 from modelferry.values import format_bytes
-from tests.contracts.range_server import RangeServer, Request, Served, make_certificate, serve
+from testbed.certificates import make_certificate
+from tests.contracts.range_server import RangeServer, Request, Served, serve
 from tests.contracts.source_stores import BlobStore, S3Store, model_line, storage
 
 PATH = "/m/model.bin"

@@ -52,6 +52,10 @@ def test_one_job_carries_the_onnx_example_to_the_cluster(
     text = example_workflow("flask-onnx").replace(
         "repository: score", f"repository: {unique}/score"
     )
+    text = text.replace(
+        "          manifests:",
+        "          smoke-tests: tests/integration\n          check-url: true\n          manifests:",
+    )
     if way == "composite":
         text = text.replace(ACTION, ACTION.replace("@", "/composite@"))
     outputs = run("flask-onnx", text).outputs["ferry"]

@@ -157,3 +157,22 @@ def test_a_good_result_tells_its_time():
     (check,) = checks("GET / => 200")
     result = CheckResult(check=check, passed=True, status=200, excerpt="", seconds=0.25)
     assert str(result) == "GET / → 200 in 0.2 s"
+
+
+def test_as_a_user_each_is_sent_again(url):
+    good, late = run("GET /\nGET /once-more", url, timeout_s=5, as_user=True)
+    assert (good.passed, late.passed) == (True, True)
+    assert App.asked == 3
+
+
+def test_only_a_user_goes_by_the_proxy(url, monkeypatch):
+    """The app stands in for a proxy: it is asked for the whole address."""
+    monkeypatch.setenv("http_proxy", url.replace("://", "://some:p%40ss@"))
+    monkeypatch.setenv("no_proxy", "inner.example.org")
+    line = "GET /version contains GET http://score.example.org/version"
+    (by_proxy,) = run(line, "http://score.example.org", as_user=True)
+    assert by_proxy.passed, by_proxy
+    (direct,) = run("GET / contains GET / ", url)
+    assert direct.passed, direct
+    (left_out,) = run("GET /", "http://inner.example.org:1", as_user=True)
+    assert left_out.status is None

@@ -1,0 +1,65 @@
+"""The app's layers as the model's placement asks them: remembered by the last release, or read."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+
+from modelferry.artifacts import Layer
+from modelferry.image.app_layers import SavedApp
+from modelferry.image.layer_entries import LayerEntries, Record, Traces, scan_layer
+from modelferry.image.placement import Fit, fit_model, names_asked, paths_asked, unread_layers
+from modelferry.image.seam import ReleasedStack
+from modelferry.image.workers import Stop, workers
+from modelferry.values import Digest
+
+log = logging.getLogger("modelferry.image")
+
+_READERS = 2  # unpacking lets other threads run
+
+
+def fit_app(
+    app: SavedApp,
+    paths: Sequence[PurePosixPath],
+    *,
+    records: Mapping[Digest, Record],
+    released: ReleasedStack | None,
+    base: Sequence[Digest] | None,
+    stop: Stop,
+) -> Fit:
+    """`base`: the base image's diff ids, None where nobody knows them. Layers that no record tells
+    enough of are read side by side, from this machine where they are here, else in the registry."""
+    names = names_asked(paths)
+
+    def entries(layer: Layer) -> LayerEntries:
+        return LayerEntries(
+            layer.diff_id,
+            record=records.get(layer.diff_id),
+            scan=lambda: _scan(app, layer, names, stop),
+        )
+
+    stack = [entries(layer) for layer in app.image.layers]
+    unread = unread_layers(stack, paths_asked(paths))
+    with workers(_READERS, "entries", stop) as pool:
+        for _ in pool.map(LayerEntries.scanned, unread):
+            pass
+    fit = fit_model(
+        paths, stack, released=released, base_layers=_base_layers(base, app.image.layers)
+    )
+    if fit.notice:
+        log.warning("%s", fit.notice)
+    log.info("the model lies above %d of the app's %d layers", fit.seam, len(stack))
+    return fit
+
+
+def _scan(app: SavedApp, layer: Layer, names: frozenset[str], stop: Stop) -> Traces:
+    content = app.stored[layer.diff_id]
+    return scan_layer(content.read, content.size_bytes, layer.descriptor.media_type, names, stop)
+
+
+def _base_layers(base: Sequence[Digest] | None, layers: Sequence[Layer]) -> int | None:
+    """None too when the app is not made of this base: its Dockerfile took another stage's."""
+    if base is None or [layer.diff_id for layer in layers[: len(base)]] != list(base):
+        return None
+    return len(base)

@@ -74,7 +74,7 @@ def test_any_range_can_be_read_without_ranges(server: RangeServer) -> None:
     (file,) = resolve(line).files
     source = open_source(line, storage())
     for start, stop in ((5_000_000, 5_000_100), (10, 20), (20, 30), (0, 5)):
-        assert bytes(source.read(file, start, stop)) == BODY[start:stop]
+        assert b"".join(source.read(file, start, stop)) == BODY[start:stop]
 
 
 def test_a_stream_that_breaks_is_taken_up_where_it_broke(server: RangeServer) -> None:
@@ -94,9 +94,13 @@ def test_a_change_is_seen_without_ranges(server: RangeServer) -> None:
 
 @pytest.mark.parametrize("fault", ["reset", "truncate", "short", 503, 429, 500])
 def test_a_broken_answer_is_asked_for_again(server: RangeServer, fault: str | int) -> None:
+    unbroken = {PART_BYTES, 2 * PART_BYTES}
+
     def fail_once(request: Request) -> str | int | None:
-        same = [each for each in server.requests if each.start == request.start]
-        return fault if request.start > 0 and len(same) == 1 else None
+        if request.start not in unbroken:
+            return None
+        unbroken.discard(request.start)
+        return fault
 
     server.fault = fail_once
     assert read_all(line_of(server)) == BODY
@@ -150,8 +154,8 @@ def test_a_redirect_is_followed_once_and_its_query_stays_behind(
         (file,) = resolve(line).files
         front.requests.clear()
         source = open_source(line, storage())
-        assert bytes(source.read(file, 0, 100)) == BODY[:100]
-        assert bytes(source.read(file, 100, 200)) == BODY[100:200]
+        assert b"".join(source.read(file, 0, 100)) == BODY[:100]
+        assert b"".join(source.read(file, 100, 200)) == BODY[100:200]
         assert len(front.requests) == 1
     assert file.image_path.name == "latest"
     for request in server.requests:
@@ -165,10 +169,10 @@ def test_an_expired_redirect_is_asked_for_anew(server: RangeServer, certificate:
         line = line_of(front, "/latest")
         (file,) = resolve(line).files
         source = open_source(line, storage())
-        source.read(file, 0, 10)
+        list(source.read(file, 0, 10))
         server.signature = "sig=2"
         front.redirects["/latest"] = f"{server.address}{PATH}?sig=2"
-        assert bytes(source.read(file, 10, 20)) == BODY[10:20]
+        assert b"".join(source.read(file, 10, 20)) == BODY[10:20]
 
 
 def test_a_redirect_away_from_tls_is_refused(server: RangeServer) -> None:

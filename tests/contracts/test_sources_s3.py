@@ -43,7 +43,7 @@ def resolve(access: S3Access, *lines: ModelLine) -> ResolvedModel:
 
 def read(access: S3Access, line: ModelLine) -> bytes:
     (file,) = resolve(access, line).files
-    return bytes(open_source(line, storage(s3=access)).read(file, 0, file.size_bytes))
+    return b"".join(open_source(line, storage(s3=access)).read(file, 0, file.size_bytes))
 
 
 KEYS = ["m/v1/model.onnx", "m/v1/", "m/{latest}/model.onnx"]

@@ -20,7 +20,7 @@ import pytest
 from modelferry.artifacts import Model, ResolvedModel
 from modelferry.errors import Cancelled, ChecksumMismatch, InputError, ModelChanged, ModelError
 from modelferry.plan.spec import ModelPlan
-from modelferry.sources import ranges, resolve_model
+from modelferry.sources import resolve_model, resume
 from modelferry.sources.ranges import PART_BYTES
 from modelferry.sources.spec import ModelLine, SourceKind, StorageAccess
 from modelferry.stages import fetch as fetch_stage
@@ -164,8 +164,8 @@ def test_faults_on_the_way_are_got_over(server: RangeServer, job: Job, fault: st
 def test_a_server_that_never_recovers_is_an_error(
     server: RangeServer, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ranges, "_pause", lambda stopped, seconds: None)
-    server.fault = lambda request: "reset" if request.start == PART_BYTES else None
+    monkeypatch.setattr(resume, "_FIRST_WAIT_S", 0.0)
+    server.fault = lambda request: "reset" if request.start >= PART_BYTES else None
     with pytest.raises(ModelError, match="does not answer: connection") as caught:
         job.fetch()
     assert caught.value.status == 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from modelferry.errors import FerryError, IdentityError, ModelError, ModelNotFound
 from modelferry.sources.azure_account import BlobAccount, sas_problem
-from modelferry.sources.refusal import Action, Refusal
+from modelferry.sources.refusal import Action, Refusal, refused_for_now
 from modelferry.sources.source import uri_of
 from modelferry.sources.spec import ModelLine
 
@@ -63,10 +63,10 @@ def explain_blob(  # noqa: PLR0911 - one return a cause
         )
     if refusal.status in (401, 403) or refusal.code in _IDENTITY:
         return _refused(uri, account, refusal, action)
-    return ModelError(
+    return refused_for_now(
         f"Blob storage at {account.host} refused to {action} {uri} ({refusal})",
+        refusal,
         do="Look the code up in Azure's Blob service error codes.",
-        temporary=refusal.temporary,
     )
 
 

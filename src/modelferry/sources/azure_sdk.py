@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +13,15 @@ from modelferry.artifacts import ModelFile
 from modelferry.errors import FerryError, ModelNotFound
 from modelferry.sources.azure_account import BlobAccount
 from modelferry.sources.connection import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, proxy_for
-from modelferry.sources.refusal import Action, Refusal
+from modelferry.sources.refusal import Action, Refusal, asked_wait_s
 from modelferry.sources.source import StoredObject, key_of
 from modelferry.sources.spec import ModelLine
 
 if TYPE_CHECKING:
     from azure.storage.blob import ContainerClient
 
+# Each is a request of its own: larger than elsewhere, as requests are what takes time.
+_PIECE_BYTES = 4 * 1024 * 1024
 # The second is raised outside their tree, for an answer that is no Blob service's.
 FAILURES = (azure.AzureError, azure.DeserializationError)
 Explain = Callable[[Refusal, Action, str], FerryError]
@@ -48,11 +50,10 @@ class SnapshotSource:
             modified=properties.last_modified,
         )
 
-    def read(self, file: ModelFile, start: int, stop: int) -> memoryview:
+    def read(self, file: ModelFile, start: int, stop: int) -> Iterator[bytes]:
         key = key_of(self._line, file)
         with self._explained("read", key):
-            stream = self._blob(key).download_blob(offset=start, length=stop - start)
-            return memoryview(stream.readall())
+            yield from self._blob(key).download_blob(offset=start, length=stop - start).chunks()
 
     def _blob(self, key: str):
         return self._container.get_blob_client(key, snapshot=self._line.snapshot)
@@ -92,7 +93,12 @@ def read_azure(error: Exception) -> Refusal:
     match error:
         case azure.HttpResponseError() if error.status_code:
             code = getattr(error, "error_code", None)
-            return Refusal(status=error.status_code, code=str(getattr(code, "value", code) or ""))
+            headers: Mapping[str, str] = getattr(error.response, "headers", {})
+            return Refusal(
+                status=error.status_code,
+                code=str(getattr(code, "value", code) or ""),
+                retry_after_s=asked_wait_s(headers.get("Retry-After", "")),
+            )
         case azure.ServiceRequestError() if "resolve" in str(error) or "not known" in str(error):
             return Refusal(connection="its name is not known to DNS")
         case azure.ServiceRequestTimeoutError() | azure.ServiceResponseTimeoutError():
@@ -120,7 +126,9 @@ def _container(line: ModelLine, account: BlobAccount) -> ContainerClient:
         credential=credential,
         connection_timeout=CONNECT_TIMEOUT_S,
         read_timeout=READ_TIMEOUT_S,
-        retry_total=0,  # one layer retries, and that is modelferry.retry
+        retry_total=0,  # one layer repeats, and that is ours
+        max_single_get_size=_PIECE_BYTES,
+        max_chunk_get_size=_PIECE_BYTES,
         use_env_settings=False,
         proxies={"http": proxy, "https": proxy} if proxy else None,
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from modelferry.artifacts import ModelFile
 from modelferry.errors import ModelChanged, ModelError, ModelNotFound
-from modelferry.sources.source import StoredObject, key_of
+from modelferry.sources.source import PIECE_BYTES, StoredObject, key_of
 from modelferry.sources.spec import ModelLine
 
 
@@ -39,18 +39,15 @@ class FileSource:
             )
         return self._stored(path, key)
 
-    def read(self, file: ModelFile, start: int, stop: int) -> memoryview:
+    def read(self, file: ModelFile, start: int, stop: int) -> Iterator[bytes]:
         key = key_of(self._line, file)
         try:
             with (self._workspace / key).open("rb", buffering=0) as opened:
-                now = _etag(os.fstat(opened.fileno()))
-                if now != file.etag:
-                    raise ModelChanged(
-                        f"file:{key} changed while it was read",
-                        seen=f"Its mark was {file.etag} when it was chosen and is {now} now.",
-                        do="Let the step that writes the file end before this one.",
-                    )
-                return memoryview(os.pread(opened.fileno(), stop - start, start))
+                for position in range(start, stop, PIECE_BYTES):
+                    size = min(PIECE_BYTES, stop - position)
+                    piece = os.pread(opened.fileno(), size, position)
+                    _refuse_changed(key, file, _etag(os.fstat(opened.fileno())))
+                    yield piece
         except OSError as error:
             raise _explained(key, error) from None
 
@@ -70,6 +67,15 @@ class FileSource:
 def _etag(status: os.stat_result) -> str:
     """A file has none: what changes with every write stands for it."""
     return f'"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}"'
+
+
+def _refuse_changed(key: str, file: ModelFile, now: str) -> None:
+    if now != file.etag:
+        raise ModelChanged(
+            f"file:{key} changed while it was read",
+            seen=f"Its mark was {file.etag} when it was chosen and is {now} now.",
+            do="Let the step that writes the file end before this one.",
+        )
 
 
 def _explained(key: str, error: OSError) -> ModelError:

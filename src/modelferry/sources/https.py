@@ -14,13 +14,12 @@ from urllib3.exceptions import HTTPError
 from modelferry.artifacts import ModelFile
 from modelferry.errors import ModelChanged, ModelError
 from modelferry.retry import retry
-from modelferry.sources.source import StoredObject
+from modelferry.sources.source import PIECE_BYTES, StoredObject
 from modelferry.sources.spec import ModelLine
 from modelferry.sources.web import CONNECTIONS, WebAddress
 
 # Not HEAD: signed addresses are often good for GET alone.
 _FIRST_BYTE: Mapping[str, str] = {"Range": "bytes=0-0"}
-_SKIP_BYTES = 1024 * 1024
 
 
 class HttpsSource:
@@ -51,22 +50,22 @@ class HttpsSource:
                 modified=parsedate_to_datetime(modified) if modified else None,
             )
 
-    def read(self, file: ModelFile, start: int, stop: int) -> memoryview:
+    def read(self, file: ModelFile, start: int, stop: int) -> Iterator[bytes]:
         if self.connections == 1:
             with self._lock:
-                return self._read_on(file, start, stop)
+                yield from self._read_on(file, start, stop)
+            return
         headers = {"Range": f"bytes={start}-{stop - 1}", **_condition(file)}
         with _asked(self._web, headers) as answer:
             self._refuse_changed(file, answer)
-            if answer.status != 206:
-                raise self._unsteady()
-            return memoryview(answer.read())
+            self._refuse_other_range(start, answer)
+            yield from answer.stream(PIECE_BYTES)
 
     def _probe(self) -> bool:
         with _asked(self._web, _FIRST_BYTE) as answer:
             return answer.status in (206, 416)
 
-    def _read_on(self, file: ModelFile, start: int, stop: int) -> memoryview:
+    def _read_on(self, file: ModelFile, start: int, stop: int) -> Iterator[bytes]:
         """From the open stream if it stands at `start`, else from a new one."""
         stream, self._stream = self._stream, None  # kept only where this read ends well
         try:
@@ -75,14 +74,13 @@ class HttpsSource:
                 self._refuse_changed(file, answer)
                 stream = _Stream(answer)
                 stream.skip_to(start)
-            body = stream.read(stop - start)
+            yield from stream.read(stop - start)
         except HTTPError as error:
             raise self._web.explain(error) from None
         if stop < file.size_bytes:
             self._stream = stream
         else:
             stream.close()
-        return body
 
     def _refuse_changed(self, file: ModelFile, answer: BaseHTTPResponse) -> None:
         """Looked at on every answer: servers may ignore If-Match, or have no ETag at all."""
@@ -121,12 +119,18 @@ class HttpsSource:
             )
         return int(text)
 
-    def _unsteady(self) -> ModelError:
-        return ModelError(
-            f"{self._line.uri}: the server sent the whole file where a part was asked for",
-            seen="Another request for a part was answered as it should be.",
-            temporary=True,
-        )
+    def _refuse_other_range(self, start: int, answer: BaseHTTPResponse) -> None:
+        """It may be shorter than what was asked for, as long as it begins there."""
+        given = answer.headers.get("Content-Range", "nothing")
+        if answer.status != 206 or not given.startswith(f"bytes {start}-"):
+            answer.close()
+            raise ModelError(
+                f"{self._line.uri}: the server sent another part than was asked for",
+                seen=f"Status {answer.status}, Content-Range {given}; byte {start} was to be first."
+                " Another request for a part was answered as it should be.",
+                do="If this happens often, look at the proxy before the server.",
+                temporary=True,
+            )
 
 
 class _Stream:
@@ -135,16 +139,14 @@ class _Stream:
     def __init__(self, answer: BaseHTTPResponse) -> None:
         self._answer, self.position = answer, 0
 
-    def read(self, count: int) -> memoryview:
-        chunks: list[bytes] = []
-        while count and (chunk := self._answer.read(count)):
-            chunks.append(chunk)
-            count -= len(chunk)
-            self.position += len(chunk)
-        return memoryview(b"".join(chunks))
+    def read(self, count: int) -> Iterator[bytes]:
+        while count and (piece := self._answer.read(min(count, PIECE_BYTES))):
+            count -= len(piece)
+            self.position += len(piece)
+            yield piece
 
     def skip_to(self, start: int) -> None:
-        while self.position < start and self.read(min(_SKIP_BYTES, start - self.position)):
+        for _ in self.read(start - self.position):
             pass
 
     def close(self) -> None:

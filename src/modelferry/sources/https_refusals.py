@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib3 import exceptions as urllib3
 
 from modelferry.errors import FerryError, IdentityError, ModelError, ModelNotFound
-from modelferry.sources.refusal import Refusal
+from modelferry.sources.refusal import Refusal, refused_for_now
 from modelferry.sources.spec import ModelLine
 
 
@@ -45,10 +45,10 @@ def explain_https(line: ModelLine, refusal: Refusal, host: str) -> FerryError:
             seen=f"Said by {host}.",
             do="Check the address in `model`, upper and lower case too.",
         )
-    return ModelError(
+    return refused_for_now(
         f"{host} refused to read {line.uri} ({refusal})",
+        refusal,
         do="Look at what the server's owner says about this status.",
-        temporary=refusal.temporary,
     )
 
 

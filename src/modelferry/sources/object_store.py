@@ -10,9 +10,9 @@ import obstore
 from obstore.exceptions import BaseError, InvalidPathError
 
 from modelferry.artifacts import ModelFile
-from modelferry.errors import FerryError, ModelChanged
+from modelferry.errors import FerryError, ModelChanged, ModelError
 from modelferry.sources.refusal import Action, Refusal, read_refusal
-from modelferry.sources.source import StoredObject, key_of, uri_of
+from modelferry.sources.source import PIECE_BYTES, StoredObject, key_of, uri_of
 from modelferry.sources.spec import ModelLine
 
 if TYPE_CHECKING:
@@ -61,18 +61,30 @@ class ObjectStoreSource:
         is_folder = result.attributes.get("hdi_isfolder") == "true"
         return replace(_stored(result.meta), key=key, is_folder=is_folder)
 
-    def read(self, file: ModelFile, start: int, stop: int) -> memoryview:
+    def read(self, file: ModelFile, start: int, stop: int) -> Iterator[bytes]:
         key = key_of(self._line, file)
         options: GetOptions = {"range": (start, stop)}
-        if file.etag:
+        if file.etag and not file.etag.startswith("W/"):  # If-Match never holds for a weak one
             options["if_match"] = file.etag
         try:
-            return memoryview(self._get(key, options).bytes())
+            result = self._get(key, options)
+            now = _stored(result.meta)  # looked at too: not every server heeds If-Match
+            if (now.etag, now.size_bytes) != (file.etag, file.size_bytes):
+                raise self._changed(file, key, now.etag)
+            yield from result.stream(min_chunk_size=PIECE_BYTES)
         except _FAILURES as error:
-            refusal = read_refusal(error)
+            raise self._why_not_read(file, key, read_refusal(error)) from None
+
+    def _why_not_read(self, file: ModelFile, key: str, refusal: Refusal) -> FerryError:
         if refusal.changed or refusal.status == 416:
-            raise self._changed(file, key)
-        raise self._explain(refusal, "read", key)
+            return self._changed(file, key, self.head(key).etag)
+        if refusal.other_range:
+            return ModelError(
+                f"{uri_of(self._line, key)}: {refusal.other_range} came",
+                do="If this happens often, look at the proxy before the storage.",
+                temporary=True,
+            )
+        return self._explain(refusal, "read", key)
 
     def _get(self, key: str, options: GetOptions) -> obstore.GetResult:
         if self._line.version_id:
@@ -88,11 +100,10 @@ class ObjectStoreSource:
         refused = Refusal(connection="HEAD was refused, and GET right after it was not")
         return self._explain(refused, "read", key)
 
-    def _changed(self, file: ModelFile, key: str) -> ModelChanged:
-        now = self.head(key)
+    def _changed(self, file: ModelFile, key: str, now: str | None) -> ModelChanged:
         return ModelChanged(
             f"{uri_of(self._line, key)} changed while it was read",
-            seen=f"Its ETag was {file.etag} when it was chosen and is {now.etag} now.",
+            seen=f"Its ETag was {file.etag} when it was chosen and is {now} now.",
             do="Let one upload finish before the next run starts, or write each model under a "
             "name of its own and use {latest}.",
         )

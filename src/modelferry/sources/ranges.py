@@ -1,33 +1,29 @@
 """Parallel ranged reads, handed on in order through a bounded window.
 
-Whatever consumes the bytes (a file, a hash, an upload) sees them from first to last, while up
+Whatever consumes the bytes (a hash, an upload, a file) sees them from first to last, while up
 to 64 MiB are on their way. Leaving the iteration early, by an error too, stops all reads.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from modelferry.artifacts import ModelFile
-from modelferry.errors import ModelError
-from modelferry.retry import retry
-
-log = logging.getLogger("modelferry.sources")
+from modelferry.sources.resume import Check, carry_on, resumed
+from modelferry.sources.source import ReadRange
 
 PART_BYTES = 8 * 1024 * 1024
 WINDOW_BYTES = 64 * 1024 * 1024
-_TRIES = 6
 _LEAVE_S = 2.0  # how long stopped readers may take before they are left behind
+_LOOK_S = 0.1  # how often `check` is asked while nothing comes
 
-ReadRange = Callable[[ModelFile, int, int], memoryview]
+_Came = SimpleQueue[bytes | BaseException]  # the pieces of one part, or what ended it
 _Job = Callable[[], None]
 
 
@@ -57,58 +53,70 @@ def in_order(
     *,
     connections: int,
     window_bytes: int = WINDOW_BYTES,
+    check: Check = carry_on,
 ) -> Generator[tuple[Part, memoryview], None, None]:
-    """Each part with its bytes, in the order given.
+    """The parts' bytes in the order given, in pieces: each a stretch of a part, as it comes.
 
     Parts being read, waiting for their turn or in the consumer's hands count against the window.
-    A part that fails for a temporary reason is asked for again, with growing pauses; any other
-    failure is raised when its turn comes.
+    A part that breaks is taken up where it broke (sources/resume.py); what cannot be mended is
+    raised when its turn comes, so that the same fault always ends at the same byte. `check` is
+    asked while nothing comes, and may raise.
     """
     stopped = threading.Event()
-    coming: deque[tuple[Part, Future[memoryview]]] = deque()
+    coming: deque[tuple[Part, _Came]] = deque()
     remaining = iter(parts)
-    under_way = 0
     ahead = next(remaining, None)
+    under_way = 0
     with _readers(connections, stopped) as submit:
         while ahead or coming:
-            while ahead and (not coming or under_way + ahead.size_bytes <= window_bytes):
-                coming.append((ahead, submit(partial(_read_whole, read, ahead, stopped))))
+            while ahead and (not under_way or under_way + ahead.size_bytes <= window_bytes):
+                came = _Came()
+                submit(partial(_fetch, read, ahead, came, stopped))
+                coming.append((ahead, came))
                 under_way += ahead.size_bytes
                 ahead = next(remaining, None)
-            part, future = coming.popleft()
-            yield part, future.result()
-            under_way -= part.size_bytes
+            part, came = coming[0]
+            piece = _next(came, check)
+            rest = Part(file=part.file, start=part.start + len(piece), stop=part.stop)
+            if rest.size_bytes:
+                coming[0] = rest, came
+            else:
+                coming.popleft()
+            yield Part(file=part.file, start=part.start, stop=rest.start), memoryview(piece)
+            under_way -= len(piece)
+
+
+def _next(came: _Came, check: Check) -> bytes:
+    while True:
+        try:
+            piece = came.get(timeout=_LOOK_S)
+        except Empty:
+            check()
+            continue
+        if isinstance(piece, BaseException):
+            raise piece
+        return piece
 
 
 class _Stopped(Exception):
     """Nobody waits for this part any more."""
 
 
-def _read_whole(read: ReadRange, part: Part, stopped: threading.Event) -> memoryview:
-    def attempt() -> memoryview:
+def _fetch(read: ReadRange, part: Part, came: _Came, stopped: threading.Event) -> None:
+    def check() -> None:
         if stopped.is_set():
             raise _Stopped
-        body = read(part.file, part.start, part.stop)
-        if len(body) != part.size_bytes:
-            raise ModelError(
-                f"{part.file.uri}: a read ended early",
-                seen=f"{len(body)} of {part.size_bytes} bytes from byte {part.start} on.",
-                do="If this happens often, look at the proxy or firewall before the storage.",
-                temporary=True,
-            )
-        return body
 
-    return retry(attempt, tries=_TRIES, sleep=lambda seconds: _pause(stopped, seconds))
-
-
-def _pause(stopped: threading.Event, seconds: float) -> None:
-    stopped.wait(seconds)
+    try:
+        check()
+        for piece in resumed(read, part.file, part.start, part.stop, check=check):
+            came.put(piece)
+    except BaseException as error:  # noqa: BLE001 - raised again by whoever takes it
+        came.put(error)
 
 
 @contextmanager
-def _readers(
-    count: int, stopped: threading.Event
-) -> Iterator[Callable[[Callable[[], memoryview]], Future[memoryview]]]:
+def _readers(count: int, stopped: threading.Event) -> Iterator[Callable[[_Job], None]]:
     """Threads that read. Daemons, not an executor's: a read stuck in a dead connection must not
     hold up the end of a cancelled run.
     """
@@ -118,11 +126,6 @@ def _readers(
         while (job := jobs.get()) is not None:
             job()
 
-    def submit(call: Callable[[], memoryview]) -> Future[memoryview]:
-        future: Future[memoryview] = Future()
-        jobs.put(partial(_carry_out, call, future))
-        return future
-
     threads = [
         threading.Thread(target=work, name=f"reader-{number}", daemon=True)
         for number in range(count)
@@ -130,17 +133,10 @@ def _readers(
     for thread in threads:
         thread.start()
     try:
-        yield submit
+        yield jobs.put
     finally:
         stopped.set()
         for _ in threads:
             jobs.put(None)
         for thread in threads:
             thread.join(_LEAVE_S / count)
-
-
-def _carry_out(call: Callable[[], memoryview], future: Future[memoryview]) -> None:
-    try:
-        future.set_result(call())
-    except BaseException as error:  # noqa: BLE001 - raised again by future.result()
-        future.set_exception(error)

@@ -7,14 +7,24 @@ place that reads it. The text itself never travels on: it may hold an address wi
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Literal
+
+from modelferry.errors import ModelError
 
 Action = Literal["read", "list"]
 
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _REGION = re.compile(r"<Region>([a-z0-9-]+)</Region>")
+_OTHER_RANGE = (  # object_store's own words for an answer that is not the range asked for
+    "Received non-partial response when range requested",
+    "Content-Range header not present",
+    "Failed to parse value for CONTENT_RANGE",
+)
+_UNEXPECTED_RANGE = re.compile(r"Requested (\d+\.\.\d+), got (\d+\.\.\d+)")
 _TEMPORARY_STATUS = {408, 425, 429, 500, 502, 503, 504}
 # In the order they are looked for: reqwest nests them, the inner one says more.
 _CONNECTION = (
@@ -48,10 +58,12 @@ class Refusal:
     connection: str = ""  # why there was no answer at all
     redirected: bool = False  # S3's way of saying "another region"
     changed: bool = False  # the condition on the ETag did not hold
+    other_range: str = ""  # what came instead of the range asked for
+    retry_after_s: float = 0.0  # what the server asked for; obstore keeps it to itself
 
     @property
     def temporary(self) -> bool:
-        return self.status in _TEMPORARY_STATUS or bool(self.connection)
+        return self.status in _TEMPORARY_STATUS or bool(self.connection or self.other_range)
 
     @property
     def unknown_host(self) -> bool:
@@ -59,9 +71,35 @@ class Refusal:
 
     def __str__(self) -> str:
         """ "404 BlobNotFound", "connection refused"."""
-        if self.connection:
-            return self.connection
+        if self.connection or self.other_range:
+            return self.connection or self.other_range
         return " ".join(part for part in (str(self.status or ""), self.code) if part) or "refused"
+
+
+class Busy(ModelError):
+    """Not now; and the server said when (Retry-After)."""
+
+    def __init__(self, what: str, *, do: str, retry_after_s: float) -> None:
+        super().__init__(what, do=do, temporary=True)
+        self.retry_after_s = retry_after_s
+
+
+def refused_for_now(what: str, refusal: Refusal, *, do: str) -> ModelError:
+    """Of a refusal that names no cause of the user's: later may be better."""
+    if refusal.temporary and refusal.retry_after_s:
+        return Busy(what, do=do, retry_after_s=refusal.retry_after_s)
+    return ModelError(what, do=do, temporary=refusal.temporary)
+
+
+def asked_wait_s(retry_after: str, now: datetime | None = None) -> float:
+    """Of a Retry-After in either of its forms; 0 for what is neither."""
+    if retry_after.isdecimal():
+        return float(retry_after)
+    try:
+        when = parsedate_to_datetime(retry_after)
+        return max(0.0, (when - (now or datetime.now(UTC))).total_seconds())
+    except (TypeError, ValueError):  # not a date, or one without a zone
+        return 0.0
 
 
 def read_refusal(error: Exception) -> Refusal:
@@ -82,7 +120,15 @@ def read_refusal(error: Exception) -> Refusal:
     for token, words in _CONNECTION:
         if token in text:
             return Refusal(connection=words)
-    return found
+    return replace(found, other_range=_other_range(text))
+
+
+def _other_range(text: str) -> str:
+    if unexpected := _UNEXPECTED_RANGE.search(text):
+        return f"bytes {unexpected[2]} where {unexpected[1]} were asked for"
+    if any(words in text for words in _OTHER_RANGE):
+        return "an answer to another question than for a range"
+    return ""
 
 
 def _status_of(error: Exception) -> int | None:

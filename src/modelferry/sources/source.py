@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
 from modelferry.artifacts import ModelFile
 from modelferry.sources.spec import ModelLine
+
+PIECE_BYTES = 1024 * 1024  # what a broken connection can lose, and what is handed on at once
+
+ReadRange = Callable[[ModelFile, int, int], Iterable[bytes]]  # Source.read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +39,12 @@ class Source(Protocol):
 
     def head(self, key: str) -> StoredObject: ...
 
-    def read(self, file: ModelFile, start: int, stop: int) -> memoryview:
-        """Bytes [start, stop) of exactly the object that was resolved, or ModelChanged.
+    def read(self, file: ModelFile, start: int, stop: int) -> Iterable[bytes]:
+        """Bytes [start, stop) of exactly the object that was resolved, in pieces as they come,
+        or ModelChanged.
 
-        May return fewer when the connection broke: the caller checks (sources/ranges.py).
+        One request, never repeated here: a fault ends it with a temporary error or simply early,
+        the pieces before it are good, and sources/resume.py asks for the rest.
         """
         ...
 

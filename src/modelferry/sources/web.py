@@ -14,7 +14,7 @@ import urllib3
 from modelferry.errors import FerryError, ModelError
 from modelferry.sources.connection import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, proxy_for
 from modelferry.sources.https_refusals import explain_https, read_urllib3
-from modelferry.sources.refusal import Refusal
+from modelferry.sources.refusal import Refusal, asked_wait_s
 from modelferry.sources.spec import ModelLine
 
 CONNECTIONS = 8
@@ -60,8 +60,11 @@ class WebAddress:
             answer.close()
             location = answer.get_redirect_location()
             if not location:
-                host = urlsplit(address).netloc
-                raise explain_https(self._line, Refusal(status=answer.status), host)
+                refusal = Refusal(
+                    status=answer.status,
+                    retry_after_s=asked_wait_s(answer.headers.get("Retry-After", "")),
+                )
+                raise explain_https(self._line, refusal, _host(address))
             address = urljoin(address, location)
             if urlsplit(address).scheme != "https":
                 raise self._astray(f"is redirected to an address without TLS, at {_host(address)}")
@@ -81,7 +84,7 @@ class WebAddress:
                 preload_content=False,
                 decode_content=False,
                 redirect=False,
-                retries=False,  # one layer retries: modelferry.retry
+                retries=False,  # one layer repeats: ours
                 timeout=timeout(),
             )
         except urllib3.exceptions.HTTPError as error:

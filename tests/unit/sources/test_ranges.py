@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import pytest
@@ -23,11 +25,6 @@ def no_reader_is_left():
         time.sleep(0.01)
 
 
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranges, "_pause", lambda stopped, seconds: None)
-
-
 def file(size: int, name: str = "a") -> ModelFile:
     return ModelFile(
         uri=f"s3://bucket/{name}",
@@ -45,8 +42,8 @@ def small_parts(count: int, size: int = 10) -> list[Part]:
     return [Part(file=model, start=n * size, stop=(n + 1) * size) for n in range(count)]
 
 
-def numbered(_: ModelFile, start: int, stop: int) -> memoryview:
-    return memoryview(bytes([start // 10 % 256]) * (stop - start))
+def numbered(_: ModelFile, start: int, stop: int) -> list[bytes]:
+    return [bytes([start // 10 % 256]) * (stop - start)]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +74,7 @@ def test_parts_are_4_to_8_mib_and_the_window_64() -> None:
 
 
 def test_order_is_kept_whichever_part_comes_first() -> None:
-    def slow_at_first(model: ModelFile, start: int, stop: int) -> memoryview:
+    def slow_at_first(model: ModelFile, start: int, stop: int) -> list[bytes]:
         time.sleep(0.02 if start % 40 == 0 else 0)
         return numbered(model, start, stop)
 
@@ -90,7 +87,7 @@ def test_order_is_kept_whichever_part_comes_first() -> None:
 def test_reads_run_side_by_side() -> None:
     meeting = threading.Barrier(6, timeout=5)
 
-    def together(model: ModelFile, start: int, stop: int) -> memoryview:
+    def together(model: ModelFile, start: int, stop: int) -> list[bytes]:
         meeting.wait()
         return numbered(model, start, stop)
 
@@ -101,7 +98,7 @@ def test_one_connection_reads_one_after_the_other() -> None:
     busy = threading.Lock()
     starts: list[int] = []
 
-    def alone(model: ModelFile, start: int, stop: int) -> memoryview:
+    def alone(model: ModelFile, start: int, stop: int) -> list[bytes]:
         assert busy.acquire(blocking=False)
         starts.append(start)
         time.sleep(0.001)
@@ -115,7 +112,7 @@ def test_one_connection_reads_one_after_the_other() -> None:
 def test_the_window_bounds_what_is_held_even_when_nobody_takes_it() -> None:
     asked: list[int] = []
 
-    def counting(model: ModelFile, start: int, stop: int) -> memoryview:
+    def counting(model: ModelFile, start: int, stop: int) -> list[bytes]:
         asked.append(start)
         return numbered(model, start, stop)
 
@@ -135,41 +132,44 @@ def test_a_part_larger_than_the_window_still_comes() -> None:
     )
 
 
-def test_a_temporary_failure_is_tried_again_for_that_part_alone() -> None:
+def test_pieces_come_before_their_part_is_whole() -> None:
+    release = threading.Event()
+
+    def slow_end(model: ModelFile, start: int, stop: int) -> Iterator[bytes]:
+        yield b"a" * 4
+        release.wait(5)
+        yield b"b" * 6
+
+    (part,) = small_parts(1)
+    bodies = in_order(slow_end, [part], connections=1)
+    assert next(bodies) == (replace(part, stop=4), b"aaaa")
+    release.set()
+    assert next(bodies) == (replace(part, start=4), b"bbbbbb")
+    assert list(bodies) == []
+
+
+def test_the_window_opens_piece_by_piece() -> None:
     asked: list[int] = []
 
-    def flaky(model: ModelFile, start: int, stop: int) -> memoryview:
+    def halves(model: ModelFile, start: int, stop: int) -> list[bytes]:
         asked.append(start)
-        if start == 20 and asked.count(20) < 4:
-            raise ModelError("reset", temporary=True)
-        return numbered(model, start, stop)
+        return [bytes(5), bytes(5)]
 
-    assert len(list(in_order(flaky, small_parts(5), connections=2))) == 5
-    assert sorted(asked) == [0, 10, 20, 20, 20, 20, 30, 40]
-
-
-def test_a_short_body_is_noticed_and_asked_for_again() -> None:
-    asked: list[int] = []
-
-    def short(model: ModelFile, start: int, stop: int) -> memoryview:
-        asked.append(start)
-        return numbered(model, start, stop)[: 9 if asked.count(start) == 1 else 10]
-
-    assert all(len(body) == 10 for _, body in in_order(short, small_parts(4), connections=2))
-    assert len(asked) == 8
-
-
-@pytest.mark.parametrize("length", [0, 9, 11])
-def test_a_body_of_the_wrong_length_every_time_is_an_error(length: int) -> None:
-    with pytest.raises(ModelError, match="ended early") as caught:
-        list(in_order(lambda *_: memoryview(bytes(length)), small_parts(1), connections=1))
-    assert f"{length} of 10 bytes" in caught.value.seen
+    bodies = in_order(halves, small_parts(4), connections=4, window_bytes=20)
+    next(bodies)
+    time.sleep(0.05)
+    assert asked == [0, 10]
+    for _ in range(2):  # the first part's second piece, and its return
+        next(bodies)
+    time.sleep(0.05)
+    assert asked == [0, 10, 20]
+    bodies.close()
 
 
 def test_a_lasting_failure_is_raised_in_its_turn_and_the_rest_is_dropped() -> None:
     asked: list[int] = []
 
-    def changed(model: ModelFile, start: int, stop: int) -> memoryview:
+    def changed(model: ModelFile, start: int, stop: int) -> list[bytes]:
         asked.append(start)
         if start == 30:
             raise ModelChanged("changed")
@@ -188,7 +188,7 @@ def test_a_lasting_failure_is_raised_in_its_turn_and_the_rest_is_dropped() -> No
 def test_a_consumer_that_stops_stops_the_readers() -> None:
     asked: list[int] = []
 
-    def slow(model: ModelFile, start: int, stop: int) -> memoryview:
+    def slow(model: ModelFile, start: int, stop: int) -> list[bytes]:
         asked.append(start)
         time.sleep(0.01)
         return numbered(model, start, stop)
@@ -205,11 +205,30 @@ def test_a_consumer_that_stops_stops_the_readers() -> None:
     assert len(asked) <= before + 4
 
 
+def test_a_check_is_asked_while_nothing_comes() -> None:
+    release, stop = threading.Event(), threading.Event()
+
+    def stuck(model: ModelFile, start: int, stop: int) -> list[bytes]:
+        release.wait(10)
+        return numbered(model, start, stop)
+
+    def check() -> None:
+        if stop.is_set():
+            raise Cancelled("stop")
+
+    threading.Timer(0.2, stop.set).start()
+    started = time.monotonic()
+    with pytest.raises(Cancelled):
+        list(in_order(stuck, small_parts(2), connections=1, check=check))
+    release.set()
+    assert time.monotonic() - started < 4
+
+
 def test_a_stuck_read_does_not_hold_up_a_cancel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranges, "_LEAVE_S", 0.1)
     release = threading.Event()
 
-    def stuck(model: ModelFile, start: int, stop: int) -> memoryview:
+    def stuck(model: ModelFile, start: int, stop: int) -> list[bytes]:
         if start:
             release.wait(10)
         return numbered(model, start, stop)
@@ -226,7 +245,7 @@ def test_a_stuck_read_does_not_hold_up_a_cancel(monkeypatch: pytest.MonkeyPatch)
 def test_waiting_for_another_try_ends_with_the_iteration(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()  # the real pauses
 
-    def down(model: ModelFile, start: int, stop: int) -> memoryview:
+    def down(model: ModelFile, start: int, stop: int) -> list[bytes]:
         if start:
             raise ModelError("503", temporary=True)
         return numbered(model, start, stop)

@@ -52,7 +52,7 @@ class Cloud:
                 part.start()
                 self.env |= part.env()
             self._log_in()
-            self.docker("pull", "--quiet", self.base)
+            self.pull_base()
             self._make_builder()
             yield self
         finally:
@@ -77,6 +77,7 @@ class Cloud:
 
     def cold_engine(self) -> None:
         """As a fresh machine's that has pulled the base image and nothing else."""
+        self.pull_base()
         images = self.docker("images", "--all", "--quiet", "--no-trunc").split()
         base = self.docker("image", "inspect", "--format", "{{.Id}}", self.base).strip()
         if others := [image for image in dict.fromkeys(images) if image != base]:
@@ -87,6 +88,9 @@ class Cloud:
                 check=False,  # an image goes with its parent
             )
         self.docker("builder", "prune", "--all", "--force")
+
+    def pull_base(self) -> None:
+        self.docker("pull", "--quiet", self.base)
 
     def new_engine(self) -> None:
         """With an empty store."""

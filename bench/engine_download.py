@@ -11,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+import obstore.store  # noqa: F401 - the clock is for bytes, not for imports
+
 from modelferry.inputs import read_environment
 from modelferry.plan import make_plan, run_context
 from modelferry.preflight import resolve

@@ -113,7 +113,7 @@ def _run(
         raise DeliveryFailed(f"exit status {child.returncode}:\n{log[-4000:]}")
     return Delivery(
         seconds=seconds,
-        first_line_s=lines[0][0],
+        first_line_s=next(at for at, line in lines if not line.startswith("::add-mask::")),
         written_bytes=usage.ru_oublock * 512,
         pss_bytes=next((s.bytes for s in watched if isinstance(s, PeakPss)), 0),
         report=json.loads((workspace / "modelferry-report.json").read_text()),
@@ -130,14 +130,14 @@ def _timed(child: subprocess.Popen[str], began: float) -> Iterator[tuple[float, 
 def _environment(workspace: Path, temp: Path, inputs: Mapping[str, str]) -> dict[str, str]:
     (temp / "output").touch()
     (temp / "summary").touch()
-    run_id = str(time.time_ns())
+    run_id, code = str(time.time_ns()), (workspace / "app.py").read_bytes()
     return {
         **{n: v for n, v in os.environ.items() if not n.startswith(_NOT_PASSED_ON)},
         **{f"INPUT_{name.upper()}": value for name, value in inputs.items()},
         "GITHUB_ACTIONS": "true",
         "GITHUB_WORKSPACE": str(workspace),
         "GITHUB_REPOSITORY": "example/app",
-        "GITHUB_SHA": hashlib.sha1(run_id.encode(), usedforsecurity=False).hexdigest(),
+        "GITHUB_SHA": hashlib.sha1(code, usedforsecurity=False).hexdigest(),
         "GITHUB_REF_NAME": "main",
         "GITHUB_RUN_ID": run_id,
         "GITHUB_RUN_ATTEMPT": "1",

@@ -13,7 +13,7 @@ from bench.peers.images import UsualImage
 from bench.product import Workspace
 from bench.rounds import Contender, take_turns
 from bench.session import MIB, Session
-from bench.wire import Wire, counted
+from bench.wire import Moved, Wire, counted
 
 _TESTED, _PUSHED = "fetch build test push", "fetch build push"
 
@@ -82,44 +82,21 @@ def _warm_bytes(session: Session) -> Iterator[Row]:
 
 def _fresh_daemon(session: Session) -> Iterator[Row]:
     """An engine that has never seen the image; the registry has."""
-    cloud, data = session.cloud, _data(session.scale.small_bytes)
-    place = storage.fast(cloud, data)
-    with counted(cloud, place.endpoint) as wire:
-        yield from _on_fresh_daemon(session, place, wire)
-
-
-def _on_fresh_daemon(session: Session, place: storage.BlobPlace, wire: Wire) -> Iterator[Row]:
-    cloud, data = session.cloud, place.data
-    cloud.new_registry()
-    cloud.cold_engine()
-    workspace = Workspace(cloud, "fresh", wire.before(place))
-    usual = UsualImage(cloud, "fresh-usual", place, USUAL)
-    workspace.deliver(_PUSHED, _through(wire))
-    usual.fetch()
-    usual.build("--cache-to", "type=inline")
-    usual.push()
-    before, usual_before = _layers(workspace.repository), _layers(usual.repository, "latest")
-    cloud.new_engine()
-    workspace.commit()
-    usual.commit()
-    wire.mark()
-    ours = workspace.deliver(_PUSHED, _through(wire))
-    moved = wire.since_mark()
-    usual.build("--cache-to", "type=inline", "--cache-from", usual.image)
-    usual.push()
-    new = _new(before, _layers(workspace.repository))
-    usual_new = _new(usual_before, _layers(usual.repository, "latest"))
-    note = f"took {ours.seconds:.1f} s, the base image's pull included"
+    data = _data(session.scale.small_bytes)
+    place = storage.fast(session.cloud, data)
+    usual = _usual_on_fresh_daemon(session, place)
+    with counted(session.cloud, place.endpoint) as wire:
+        ours, moved, seconds = _ours_on_fresh_daemon(session, place, wire)
     yield Row(
         id="c",
         measure="(2) code commit, fresh daemon: layers changed and sent",
         case=str(data),
         unit="layers",
         bar=Bar(limit=1, of="ours"),
-        ours=(len(new),),
-        peer=(len(usual_new),),
+        ours=(len(ours),),
+        peer=(len(usual),),
         peer_name="docker, inline cache",
-        note=note,
+        note=f"took {seconds:.1f} s, the base image's pull included",
     )
     yield Row(
         id="c",
@@ -128,10 +105,44 @@ def _on_fresh_daemon(session: Session, place: storage.BlobPlace, wire: Wire) -> 
         unit="MiB",
         bar=Bar(limit=1, of="ours"),
         ours=(moved.to_registry / MIB,),
-        peer=(sum(usual_new.values()) / MIB,),
+        peer=(sum(usual.values()) / MIB,),
         peer_name="docker, inline cache",
         note="ours counted by toxiproxy, the peer's are its new layers",
     )
+
+
+def _usual_on_fresh_daemon(session: Session, place: storage.BlobPlace) -> dict[str, int]:
+    """The layers that were not there before, and their sizes."""
+    cloud = session.cloud
+    cloud.new_registry()
+    cloud.cold_engine()
+    usual = UsualImage(cloud, "fresh-usual", place, USUAL)
+    usual.fetch()
+    usual.build("--cache-to", "type=inline")
+    usual.push()
+    before = layers(usual.repository, "latest")
+    cloud.new_engine()
+    usual.commit()
+    usual.build("--cache-to", "type=inline", "--cache-from", usual.image)
+    usual.push()
+    return _new(before, layers(usual.repository, "latest"))
+
+
+def _ours_on_fresh_daemon(
+    session: Session, place: storage.BlobPlace, wire: Wire
+) -> tuple[dict[str, int], Moved, float]:
+    cloud = session.cloud
+    cloud.new_registry()
+    cloud.cold_engine()
+    workspace = Workspace(cloud, "fresh", wire.before(place))
+    workspace.deliver(_PUSHED, _through(wire))
+    before = layers(workspace.repository, "main")
+    cloud.new_engine()
+    workspace.commit()
+    wire.mark()
+    delivery = workspace.deliver(_PUSHED, _through(wire))
+    moved = wire.since_mark()
+    return _new(before, layers(workspace.repository, "main")), moved, delivery.seconds
 
 
 def model_changes(session: Session) -> Iterator[Row]:
@@ -154,7 +165,7 @@ def _other_model(
     usual.fetch()
     usual.build()
     usual.push()
-    before, usual_before = _layers(workspace.repository), _layers(usual.repository, "latest")
+    before, usual_before = layers(workspace.repository, "main"), layers(usual.repository, "latest")
     usual.change_model(second)
     wire.mark()
     workspace.deliver(_PUSHED, _through(wire) | wire.before(second).inputs())
@@ -162,8 +173,10 @@ def _other_model(
     usual.fetch()
     usual.build()
     usual.push()
-    app_layers = [s for s in _new(before, _layers(workspace.repository)).values() if s < size]
-    usual_new = _new(usual_before, _layers(usual.repository, "latest"))
+    app_layers = [
+        s for s in _new(before, layers(workspace.repository, "main")).values() if s < size
+    ]
+    usual_new = _new(usual_before, layers(usual.repository, "latest"))
     yield Row(
         id="d",
         measure="new model, same code: app layers rebuilt or sent",
@@ -189,10 +202,6 @@ def _other_model(
 
 def _through(wire: Wire) -> dict[str, str]:
     return {"registry": wire.registry}
-
-
-def _layers(repository: str, tag: str = "main") -> dict[str, int]:
-    return layers(repository, tag)
 
 
 def _new(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:

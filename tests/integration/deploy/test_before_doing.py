@@ -1,0 +1,256 @@
+"""What is shown and refused before the first write, and whose fields are left alone."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import pytest
+import yaml
+
+from modelferry.artifacts import PushedImage, Rollout
+from modelferry.cluster.client import Cluster
+from modelferry.cluster.resources import PODS, SERVICES, Resource
+from modelferry.errors import RolloutError, RolloutFailed
+
+Deploy = Callable[..., Rollout]
+Images = tuple[PushedImage, PushedImage]
+
+DEPLOYMENTS = Resource(
+    api_version="apps/v1", kind="Deployment", plural="deployments", namespaced=True
+)
+CONFIG_MAPS = Resource(api_version="v1", kind="ConfigMap", plural="configmaps", namespaced=True)
+RBAC = "rbac.authorization.k8s.io/v1"
+
+
+def workload(more: str = "", env: str = "", kind: str = "Deployment") -> str:
+    return f"""\
+---
+apiVersion: apps/v1
+kind: {kind}
+metadata: {{name: score}}
+spec:
+  {more}
+  selector: {{matchLabels: {{app: score}}}}
+  template:
+    metadata: {{labels: {{app: score}}}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      containers:
+        - name: score
+          image: $IMAGE
+          env: [{{name: MODE, value: serve}}{env}]
+          readinessProbe: {{httpGet: {{path: /, port: 8000}}, periodSeconds: 1}}
+"""
+
+
+def document(kind: str, api_version: str = "v1", name: str = "it", **body: object) -> str:
+    whole = {"apiVersion": api_version, "kind": kind, "metadata": {"name": name}, **body}
+    return f"---\n{yaml.safe_dump(whole)}"
+
+
+POD = """\
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: lone}
+spec:
+  serviceAccountName: robot
+  terminationGracePeriodSeconds: 0
+  containers: [{name: score, image: $IMAGE, command: [sleep, inf]}]
+"""
+SCALER = document(
+    "HorizontalPodAutoscaler",
+    "autoscaling/v2",
+    name="score",
+    spec={
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "score"},
+        "minReplicas": 1,
+        "maxReplicas": 4,
+    },
+)
+
+
+def test_the_diff_speaks_of_what_the_manifests_say(deploy: Deploy, images: Images) -> None:
+    settings = {"model.yaml": "threads: 2\nbatch: 8\n", "level": "info"}
+    first = deploy(document("ConfigMap", data=settings) + workload("minReadySeconds: 1"), images[0])
+    assert "+ configmap/it in " in first.diff
+    settings = {"model.yaml": "threads: 4\nbatch: 8\n", "level": "info"}
+    second = deploy(
+        document("ConfigMap", data=settings) + workload(env=", {name: NEW, value: x}"), images[1]
+    )
+    lines = [line.strip() for line in second.diff.splitlines()]
+    path = "spec.template.spec.containers[score]"
+    assert f"~ {path}.image: {images[0].ref} → {images[1].ref}" in lines
+    assert f"+ {path}.env[NEW]: {{name: NEW, value: x}}" in lines
+    assert "- spec.minReadySeconds: 1" in lines
+    assert lines[lines.index("~ data[model.yaml]:") + 2 :][:2] == ["-threads: 2", "+threads: 4"]
+    assert len(lines) == 10, second.diff
+    third = deploy(document("ConfigMap", data=settings) + workload(), images[1])
+    assert "= configmap/it" in third.diff
+    assert "env[NEW]" in third.diff
+
+
+def test_what_comes_with_the_set_is_not_missed_before_it(deploy: Deploy, images: Images) -> None:
+    rule = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
+    binding = document(
+        "RoleBinding",
+        RBAC,
+        name="robot",
+        roleRef={"apiGroup": RBAC[:-3], "kind": "Role", "name": "robot"},
+        subjects=[{"kind": "ServiceAccount", "name": "robot"}],
+    )
+    rollout = deploy(
+        POD
+        + binding
+        + document("Role", RBAC, "robot", rules=[rule])
+        + document("ServiceAccount", name="robot"),
+        images[0],
+    )
+    assert "+ pod/lone" in rollout.diff
+    assert "serviceaccount/robot comes with it" in rollout.diff
+
+
+def test_what_cannot_change_in_place_is_made_anew(
+    deploy: Deploy, images: Images, cluster: Cluster, namespace: str
+) -> None:
+    role = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
+    roles = document("Role", RBAC, "a", rules=[role]) + document("Role", RBAC, "b", rules=[role])
+
+    def manifests(value: str, which: str) -> str:
+        binding = document(
+            "RoleBinding",
+            RBAC,
+            "who",
+            roleRef={"apiGroup": RBAC[:-3], "kind": "Role", "name": which},
+        )
+        fixed = document("ConfigMap", name="fixed", immutable=True, data={"a": value})
+        return roles + binding + fixed + workload()
+
+    deploy(manifests("1", "a"), images[0])
+    rollout = deploy(manifests("2", "b"), images[0])
+    assert "± rolebinding/who" in rollout.diff
+    assert "± configmap/fixed" in rollout.diff
+    assert "~ data.a: 1 → 2" in rollout.diff
+    found = cluster.get(CONFIG_MAPS, "fixed", namespace)
+    assert found
+    assert found["data"] == {"a": "2"}
+    with pytest.raises(RolloutFailed) as raised:
+        deploy(
+            manifests("3", "a")
+            + workload(env=", {name: X, value: z}")
+            .replace("serve", "crash")
+            .replace("name: score}", "name: other}"),
+            images[0],
+        )
+    assert raised.value.rolled_back
+    found = cluster.get(CONFIG_MAPS, "fixed", namespace)
+    assert found
+    assert (found["data"], found["immutable"]) == ({"a": "2"}, True)
+
+
+SPEC = {"selector": {"app": "score"}, "ports": [{"port": 80}]}
+FIXED = {
+    "Service": (
+        document("Service", name="score", spec={**SPEC, "clusterIP": "None"}),
+        document("Service", name="score", spec={**SPEC, "clusterIP": "10.96.200.200"}),
+        "leave clusterIP out",
+    ),
+    "StatefulSet": (
+        workload("serviceName: one", kind="StatefulSet"),
+        workload("serviceName: two", kind="StatefulSet"),
+        "of its spec only replicas",
+    ),
+    "PersistentVolumeClaim": (
+        document(
+            "PersistentVolumeClaim",
+            spec={
+                "accessModes": ["ReadWriteOnce"],
+                "storageClassName": "none",
+                "resources": {"requests": {"storage": "1Mi"}},
+            },
+        ),
+        document(
+            "PersistentVolumeClaim",
+            spec={
+                "accessModes": ["ReadWriteMany"],
+                "storageClassName": "none",
+                "resources": {"requests": {"storage": "1Mi"}},
+            },
+        ),
+        "its data would be lost",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FIXED)
+def test_what_must_not_be_made_anew_is_refused(
+    deploy: Deploy, images: Images, cluster: Cluster, namespace: str, kind: str
+) -> None:
+    before, after, hint = FIXED[kind]
+    extra = "" if kind == "StatefulSet" else workload()
+    deploy(before + extra, images[0])
+    settings = document("ConfigMap", name="never", data={"a": "b"})
+    with pytest.raises(RolloutError, match=f"would refuse {kind.lower()}/") as raised:
+        deploy(after + extra + settings, images[0])
+    assert not isinstance(raised.value, RolloutFailed)
+    assert hint in raised.value.do
+    assert cluster.get(CONFIG_MAPS, "never", namespace) is None
+
+
+def test_replicas_of_an_autoscaled_workload_are_never_touched(
+    deploy: Deploy,
+    images: Images,
+    cluster: Cluster,
+    namespace: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Also where the manifest has none any more: what only we owned would fall back to 1."""
+    caplog.set_level(logging.INFO)
+    deploy(workload("replicas: 2"), images[0])
+
+    def replicas() -> int:
+        live = cluster.get(DEPLOYMENTS, "score", namespace)
+        assert live
+        return live["spec"]["replicas"]
+
+    deploy(SCALER + workload(), images[1], run="4712")
+    assert replicas() == 2
+    cluster._transport.json(
+        "PATCH",
+        DEPLOYMENTS.path(namespace, "score", "scale"),
+        query=[("fieldManager", "kube-controller-manager")],
+        body={"spec": {"replicas": 3}},
+        content_type="application/merge-patch+json",
+    )
+    deploy(workload("replicas: 2"), images[0], run="4713", force=True)
+    assert replicas() == 3
+    assert "its replicas are left to its autoscaler" in caplog.text
+    with pytest.raises(RolloutFailed) as raised:
+        deploy(workload("replicas: 2").replace("serve", "crash"), images[1], run="4714")
+    assert raised.value.rolled_back
+    assert replicas() == 3
+
+
+def test_nothing_outside_the_manifests_is_touched(
+    deploy: Deploy, images: Images, cluster: Cluster, namespace: str
+) -> None:
+    deploy(workload(), images[0])
+    mine = {"metadata": {"labels": {"team": "x"}, "annotations": {"note": "mine"}}}
+    cluster._transport.json(
+        "PATCH",
+        DEPLOYMENTS.path(namespace, "score"),
+        query=[("fieldManager", "somebody")],
+        body=mine,
+        content_type="application/merge-patch+json",
+    )
+    with pytest.raises(RolloutFailed):
+        deploy(workload().replace("serve", "crash"), images[1], run="4712")
+    deploy(workload(), images[1], run="4713")
+    live = cluster.get(DEPLOYMENTS, "score", namespace)
+    assert live
+    assert live["metadata"]["labels"] == {"team": "x"}
+    assert live["metadata"]["annotations"]["note"] == "mine"
+    assert cluster.get(SERVICES, "score", namespace) is None
+    pods, _ = cluster.list(PODS, namespace)
+    assert {pod["metadata"]["labels"]["app"] for pod in pods} == {"score"}

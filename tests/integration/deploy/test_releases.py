@@ -1,0 +1,442 @@
+"""Releases on the testbed's cluster: the way back, the history, and whose turn it is."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from modelferry.artifacts import PushedImage, Rollout, RolloutState
+from modelferry.cluster.access import ClusterAccess
+from modelferry.cluster.client import Cluster
+from modelferry.cluster.resources import LEASES, PODS, REPLICA_SETS, SECRETS, Resource
+from modelferry.errors import InputError, RollbackError, RolloutError, RolloutFailed
+from modelferry.plan.spec import RollbackPlan, RunContext
+from modelferry.rollout import waiting
+from modelferry.rollout.lease import Superseded
+from modelferry.rollout.spec import RollbackSpec
+from modelferry.rollout.stale import Intent
+from modelferry.stages.history import read_history, table
+from modelferry.stages.rollback import roll_back
+
+Deploy = Callable[..., Rollout]
+Images = tuple[PushedImage, PushedImage]
+Body = Mapping[str, Any]
+
+CONFIG_MAPS = Resource(api_version="v1", kind="ConfigMap", plural="configmaps", namespaced=True)
+DEPLOYMENTS = Resource(
+    api_version="apps/v1", kind="Deployment", plural="deployments", namespaced=True
+)
+
+
+def deployment(mode: str = "serve", env: str = "", name: str = "score", more: str = "") -> str:
+    return f"""\
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: {name}}}
+spec:
+  {more}
+  selector: {{matchLabels: {{app: {name}}}}}
+  template:
+    metadata: {{labels: {{app: {name}}}}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      containers:
+        - name: score
+          image: $IMAGE
+          env: [{{name: MODE, value: "{mode}"}}{env}]
+          readinessProbe: {{httpGet: {{path: /, port: 8000}}, periodSeconds: 1}}
+"""
+
+
+def config(name: str, **data: str) -> str:
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+    return f"---\n{yaml.safe_dump(body)}"
+
+
+POD = """\
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: lone}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+    - name: score
+      image: $IMAGE
+      readinessProbe: {httpGet: {path: /, port: 8000}, periodSeconds: 1}
+"""
+SECRET = """\
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: keys}
+stringData: {token: VALUE}
+"""
+
+
+def data(cluster: Cluster, namespace: str, name: str) -> Any:
+    found = cluster.get(CONFIG_MAPS, name, namespace)
+    return found and found["data"]
+
+
+# The way back
+
+
+def test_all_that_was_changed_is_again_as_it_was(
+    deploy: Deploy, images: Images, cluster: Cluster, namespace: str
+) -> None:
+    good = config("settings", a="1", b="2") + deployment(env=", {name: OLD, value: x}") + POD
+    deploy(good, images[0], run="100")
+    before = cluster.get(DEPLOYMENTS, "score", namespace)
+    bad = config("settings", a="9", c="3") + config("extra", d="4") + deployment("crash") + POD
+    with pytest.raises(RolloutFailed) as raised:
+        deploy(bad + deployment(name="second"), images[1], run="101")
+    error = raised.value
+    assert error.rolled_back
+    assert error.status == 8
+    assert error.previous_image == str(images[0].ref)
+    assert "ImportError: no module named onnxruntime" in error.what
+    assert data(cluster, namespace, "settings") == {"a": "1", "b": "2"}
+    assert cluster.get(CONFIG_MAPS, "extra", namespace) is None
+    assert cluster.get(DEPLOYMENTS, "second", namespace) is None
+    after = cluster.get(DEPLOYMENTS, "score", namespace)
+    assert before
+    assert after
+    assert after["spec"] == before["spec"]
+    sets, _ = cluster.list(REPLICA_SETS, namespace)
+    assert sorted(found["status"]["replicas"] for found in sets) == [0, 1]
+    pod = cluster.get(PODS, "lone", namespace)
+    assert pod
+    assert pod["spec"]["containers"][0]["image"] == str(images[0].ref)
+    assert pod["status"]["containerStatuses"][0]["ready"]
+
+
+def test_the_first_release_has_nothing_to_return_to(
+    deploy: Deploy, images: Images, cluster: Cluster, namespace: str
+) -> None:
+    with pytest.raises(RolloutFailed, match="crashed") as raised:
+        deploy(config("settings", a="1") + deployment("crash"), images[0], run="100")
+    assert not raised.value.rolled_back
+    assert "There is nothing to return to" in raised.value.seen
+    assert data(cluster, namespace, "settings") == {"a": "1"}
+    assert deploy(deployment(), images[0], run="101").state is RolloutState.SUCCEEDED
+
+
+def test_rollback_false_leaves_the_failure_to_look_at(
+    deploy: Deploy, images: Images, cluster: Cluster, namespace: str
+) -> None:
+    deploy(config("settings", a="1") + deployment(), images[0], run="100")
+    with pytest.raises(RolloutFailed) as raised:
+        deploy(
+            config("settings", a="2") + deployment("crash"), images[1], run="101", rollback=False
+        )
+    assert not raised.value.rolled_back
+    assert data(cluster, namespace, "settings") == {"a": "2"}
+    with pytest.raises(RolloutFailed) as raised:
+        deploy(config("settings", a="3") + deployment("crash"), images[1], run="102")
+    assert raised.value.rolled_back, "it knows what the last good release was"
+    assert data(cluster, namespace, "settings") == {"a": "1"}
+
+
+def test_a_rollback_that_fails_says_both_causes(
+    deploy: Deploy, images: Images, cluster: Cluster, namespace: str
+) -> None:
+    env = ", {name: KEY, valueFrom: {secretKeyRef: {name: keys, key: token}}}"
+    more = "strategy: {type: Recreate}"
+    deploy(SECRET + deployment(env=env, more=more), images[0], run="100")
+    secret = cluster.get(SECRETS, "keys", namespace)
+    assert secret
+    cluster.delete(SECRETS, "keys", namespace, uid=secret["metadata"]["uid"])
+    with pytest.raises(RollbackError) as raised:
+        deploy(deployment("crash", more=more), images[1], run="101", rollback_timeout_s=60)
+    error = raised.value
+    assert error.status == 9
+    assert re.search(r"crashed .* and the rollback failed: .*secret \"keys\" not found", error.what)
+    assert error.previous_image == str(images[0].ref)
+    records = read_records(cluster, namespace)
+    assert [record.verdict for record in records] == ["rollback-failed", "succeeded"]
+
+
+def read_records(cluster: Cluster, namespace: str, release: str = "app"):
+    from modelferry.rollout import turn
+
+    return turn.read(cluster, release, namespace) or ()
+
+
+def test_a_refusal_in_mid_apply_is_brought_back_too(
+    deploy: Deploy, images: Images, cluster: Cluster, namespace: str
+) -> None:
+    """The dry run cannot see a quota that two objects of one set exceed together."""
+    deploy(config("settings", a="1") + deployment(), images[0], run="100")
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "few"},
+        "spec": {"hard": {"count/configmaps": "3"}},  # kube-root-ca.crt is one
+    }
+    resource = cluster.resource("v1", "ResourceQuota")
+    assert resource
+    cluster.apply(resource, quota, namespace)
+    until = time.monotonic() + 10
+    while not (cluster.get(resource, "few", namespace) or {}).get("status", {}).get("used"):
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    more = config("one", a="1") + config("two", a="1")
+    with pytest.raises(RolloutFailed, match="exceeded quota: few") as raised:
+        deploy(config("settings", a="2") + more + deployment(), images[1], run="101")
+    assert raised.value.rolled_back
+    assert data(cluster, namespace, "settings") == {"a": "1"}
+    assert cluster.get(CONFIG_MAPS, "one", namespace) is None
+
+
+# The history
+
+
+@pytest.fixture
+def back(namespace: str, context: RunContext, testbed: Mapping[str, str]) -> Callable[..., Rollout]:
+    def run(to: str | None = None, *, number: str = "500") -> Rollout:
+        spec = RollbackSpec(release="app", namespace=namespace, to=to, timeout_s=60)
+        access = ClusterAccess(path=testbed["KUBECONFIG"])
+        plan = RollbackPlan(cluster=access, spec=spec)
+        return roll_back(plan, replace(context, run_id=number))
+
+    return run
+
+
+def test_history_and_the_way_to_any_release(
+    deploy: Deploy,
+    back: Callable[..., Rollout],
+    images: Images,
+    cluster: Cluster,
+    namespace: str,
+    testbed: Mapping[str, str],
+) -> None:
+    deploy(config("settings", a="1") + deployment(), images[0], run="100")
+    deploy(config("settings", a="2") + config("extra", b="1") + deployment(), images[1], run="101")
+    with pytest.raises(RolloutFailed):
+        deploy(config("settings", a="3") + deployment("crash"), images[0], run="102")
+    deploy(config("settings", a="4") + deployment(), images[1], run="103")
+
+    def image() -> str:
+        live = cluster.get(DEPLOYMENTS, "score", namespace)
+        assert live
+        return live["spec"]["template"]["spec"]["containers"][0]["image"]
+
+    found = back()
+    assert found.state is RolloutState.ROLLED_BACK
+    assert data(cluster, namespace, "settings") == {"a": "2"}
+    assert data(cluster, namespace, "extra") == {"b": "1"}
+    found = back("1")
+    assert found.previous_image == str(images[1].ref)
+    assert image() == str(images[0].ref)
+    assert data(cluster, namespace, "settings") == {"a": "1"}
+    assert data(cluster, namespace, "extra") is None, "release 2 brought it"
+    back(str(images[1].digest))
+    assert data(cluster, namespace, "settings") == {"a": "4"}
+    with pytest.raises(InputError, match=r"no such number.*there are: 4 \(sha256:.*, 2 .*, 1 "):
+        back("3")
+    access = ClusterAccess(path=testbed["KUBECONFIG"])
+    records = read_history(access, "app", namespace)
+    assert [(r.number, r.verdict, r.of) for r in records] == [
+        (7, "returned-to", 4),
+        (6, "returned-to", 1),
+        (5, "returned-to", 2),
+        (4, "succeeded", None),
+        (3, "rolled-back", None),
+        (2, "succeeded", None),
+        (1, "succeeded", None),
+    ]
+    assert "crashed" in records[4].why
+    shown = table(records)
+    assert re.search(r"^7 \*\s+returned-to 4 ", shown, re.MULTILINE)
+    with pytest.raises(Superseded, match="run 500 has deployed this release"):
+        deploy(deployment(), images[0], run="104")
+
+
+def test_there_is_no_way_back_from_the_only_release(
+    deploy: Deploy, back: Callable[..., Rollout], images: Images
+) -> None:
+    with pytest.raises(RolloutError, match="there is no history of app"):
+        back()
+    deploy(deployment(), images[0])
+    with pytest.raises(InputError, match="has none before the current one"):
+        back()
+
+
+def test_secrets_stay_secret(
+    deploy: Deploy,
+    images: Images,
+    cluster: Cluster,
+    namespace: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    env = ", {name: COPY, value: hunter2-or-so}"
+    deploy(SECRET.replace("VALUE", "hunter2-or-so") + deployment(env=env), images[0], run="100")
+    second = SECRET.replace("VALUE", "hunter3-or-so") + deployment(env=env.replace("2", "3"))
+    rollout = deploy(second, images[1], run="101")
+    assert "data.token: *** → *** (another value)" in rollout.diff
+    assert "env[COPY].value: *** → ***" in rollout.diff
+    kept = cluster.get(SECRETS, "modelferry.app", namespace)
+    assert kept
+    everything = caplog.text + rollout.diff + json.dumps(kept["metadata"])
+    for value in ("hunter2-or-so", "hunter3-or-so"):
+        assert value not in everything
+        assert base64.b64encode(value.encode()).decode() not in everything
+
+
+def test_ten_records_are_kept(
+    deploy: Deploy, images: Images, cluster: Cluster, namespace: str
+) -> None:
+    for turn in range(12):
+        deploy(deployment(), images[0], run=str(100 + turn))
+    records = read_records(cluster, namespace)
+    assert [record.number for record in records] == list(range(12, 2, -1))
+
+
+# Whose turn it is
+
+
+def test_an_older_run_that_comes_late_is_refused_by_name(
+    deploy: Deploy, images: Images, cluster: Cluster, namespace: str
+) -> None:
+    deploy(deployment(), images[0], run="20000000001")
+    with pytest.raises(Superseded, match=r"run 20000000001 has deployed .* than run 19999999999"):
+        deploy(deployment(), images[1], run="19999999999")
+    deploy(deployment(), images[1], run="19999999999", allow_older=True)
+    deploy(deployment(), images[0], run="19999999998", attempt=2)
+    deploy(deployment(), images[1], run="20261122195316")
+    deploy(deployment(), images[1], run="20000000002")
+    with pytest.raises(Superseded, match="run 20000000002 has deployed"):
+        deploy(deployment(), images[0], run="20000000001")
+
+
+def test_a_newer_run_waits_for_the_one_that_writes_and_the_older_one_gives_way(
+    deploy: Deploy, images: Images, cluster: Cluster, namespace: str
+) -> None:
+    slow = deployment("sick")
+    ends: dict[str, BaseException | Rollout] = {}
+
+    def older() -> None:
+        try:
+            ends["100"] = deploy(slow, images[0], run="100", timeout_s=50)
+        except RolloutError as error:
+            ends["100"] = error
+
+    thread = threading.Thread(target=older)
+    thread.start()
+    until = time.monotonic() + 20
+    while not cluster.get(DEPLOYMENTS, "score", namespace):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    rollout = deploy(deployment(), images[1], run="101")
+    thread.join()
+    assert rollout.state is RolloutState.SUCCEEDED
+    assert isinstance(ends["100"], Superseded)
+    assert "run 101 is newer than run 100" in ends["100"].what
+    assert [r.verdict for r in read_records(cluster, namespace)] == ["succeeded", "superseded"]
+
+
+def test_the_older_of_two_is_told_at_once(cluster: Cluster, namespace: str) -> None:
+    hold = waiting.take(cluster, "app", namespace, Intent("200", 1), wait_s=5)
+    assert hold
+    try:
+        with pytest.raises(Superseded, match="run 200 is newer than run 199"):
+            waiting.take(cluster, "app", namespace, Intent("199", 1), wait_s=30)
+        other = waiting.take(cluster, "other", namespace, Intent("199", 1), wait_s=1)
+        assert other
+        other.release()
+        with pytest.raises(RolloutError, match="run 200 still deploys this release after 1 s"):
+            waiting.take(cluster, "app", namespace, Intent("201", 1), wait_s=1)
+    finally:
+        hold.release()
+    started = time.monotonic()
+    again = waiting.take(cluster, "app", namespace, Intent("199", 1), wait_s=5)
+    assert again
+    again.release()
+    assert time.monotonic() - started < 3
+
+
+def test_a_lease_that_was_taken_away_ends_the_run(cluster: Cluster, namespace: str) -> None:
+    hold = waiting.take(cluster, "app", namespace, Intent("200", 1), wait_s=5)
+    assert hold
+    operations = [{"op": "replace", "path": "/spec/holderIdentity", "value": "300/1 abcd"}]
+    cluster.patch(LEASES, "modelferry.app", namespace, operations)
+    until = time.monotonic() + 15
+    while not hold.is_lost and time.monotonic() < until:
+        time.sleep(0.2)
+    with pytest.raises(Superseded, match="run 200 lost its turn to run 300"):
+        hold.check()
+    hold.release()
+    lease = cluster.get(LEASES, "modelferry.app", namespace)
+    assert lease
+    assert lease["spec"]["holderIdentity"] == "300/1 abcd"
+
+
+def test_without_the_rights_to_keep_records_it_goes_by_the_live_objects(
+    deploy: Deploy,
+    images: Images,
+    cluster: Cluster,
+    namespace: str,
+    testbed: Mapping[str, str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rules = [
+        {"apiGroups": ["apps"], "resources": ["deployments", "replicasets"], "verbs": ["*"]},
+        {
+            "apiGroups": [""],
+            "resources": ["configmaps", "pods", "pods/log", "events"],
+            "verbs": ["*"],
+        },
+    ]
+    kubeconfig = as_account(cluster, namespace, rules, testbed["KUBECONFIG"])
+    good = config("settings", a="1") + deployment()
+    deploy(good, images[0], run="100", kubeconfig=kubeconfig)
+    assert "nothing keeps two runs of one release apart" in caplog.text
+    assert "no history of this release is kept, it goes by the live objects" in caplog.text
+    bad = config("settings", a="2") + deployment("crash")
+    with pytest.raises(RolloutFailed) as raised:
+        deploy(bad, images[1], run="101", kubeconfig=kubeconfig)
+    assert raised.value.rolled_back
+    assert data(cluster, namespace, "settings") == {"a": "1"}
+    with pytest.raises(Superseded, match="run 100 has deployed"):
+        deploy(good, images[1], run="99", kubeconfig=kubeconfig)
+
+
+def as_account(cluster: Cluster, namespace: str, rules: list, kubeconfig: str) -> str:
+    """The kubeconfig of a service account that has these rules and no others."""
+    name = "ferry"
+    rbac = "rbac.authorization.k8s.io"
+    subject = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
+    reference = {"apiGroup": rbac, "kind": "Role", "name": name}
+    for body in (
+        {"apiVersion": "v1", "kind": "ServiceAccount"},
+        {"apiVersion": f"{rbac}/v1", "kind": "Role", "rules": rules},
+        {
+            "apiVersion": f"{rbac}/v1",
+            "kind": "RoleBinding",
+            "roleRef": reference,
+            "subjects": [subject],
+        },
+    ):
+        resource = cluster.resource(body["apiVersion"], body["kind"])
+        assert resource
+        cluster.apply(resource, {**body, "metadata": {"name": name}}, namespace)
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    token = cluster._transport.json("POST", path, body=request)["status"]["token"]
+    document = yaml.safe_load(Path(kubeconfig).read_text())
+    document["users"][0]["user"] = {"token": token}
+    return yaml.safe_dump(document)

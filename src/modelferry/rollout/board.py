@@ -293,6 +293,9 @@ class Board:
             seen = self._of_pod(pod, live) or trouble.of_image(pod, images(live), digests)
             if seen:
                 yield Finding(target=target, trouble=seen, pod=pod)
+        for pod in ownership.stuck_pods(live, self._owned(PODS, target, live)):
+            held = trouble.of_stuck(pod, self._of_pod(pod, live))
+            yield Finding(target=target, trouble=held, pod=pod)
         if owner := self._of_owner(target, live):
             yield Finding(target=target, trouble=owner, pod=None)
 

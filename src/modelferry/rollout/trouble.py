@@ -200,6 +200,19 @@ def of_claim(trouble: Trouble, said: str) -> Trouble:
     return replace(trouble, cause=said) if said else replace(trouble, grace_s=NEVER)
 
 
+def of_stuck(pod: Object, own: Trouble | None) -> Trouble:
+    """`pod` keeps its StatefulSet from going on; `own` is what ails it."""
+    name, namespace = pod["metadata"]["name"], pod["metadata"].get("namespace", "default")
+    ails = f" ({own.cause})" if own else ""
+    return Trouble(
+        cause=f"it is still of the template before and not ready{ails}, and its StatefulSet"
+        f" replaces no pod before it is: kubectl --namespace {namespace} delete pod {name}",
+        # without a trouble of its own it may only be slow
+        grace_s=NEVER if own is None or own.grace_s == NEVER else max(own.grace_s, _CONFIG_GRACE_S),
+        container=own.container if own else None,
+    )
+
+
 def of_owner(live: Object) -> Trouble | None:
     """A ReplicaSet says so itself when its pods are refused; other kinds only by events."""
     for condition in live.get("status", {}).get("conditions") or ():

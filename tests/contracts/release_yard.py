@@ -14,6 +14,7 @@ from modelferry.image.load import load_image
 from modelferry.image.model_layers import make_model_layers
 from modelferry.image.placement import Fit
 from modelferry.image.released import Released, compose_app, keep_released
+from modelferry.image.spec import RegistryLogin
 from modelferry.image.stack import fit_app
 from modelferry.image.workers import Stop
 from modelferry.plan.spec import ManagedTags, PushPlan
@@ -94,7 +95,11 @@ class ReleaseYard:
 
     def _app(self, builder: str, released: Released, folder: Path) -> tuple[SavedApp, str | None]:
         yard, cached = self.yard, released.app is not None
-        spec = replace(yard.spec(), builder=builder)
+        access = self.plan.access
+        assert access.username
+        assert access.password
+        login = RegistryLogin(host=access.host, username=access.username, password=access.password)
+        spec = replace(yard.spec(), builder=builder, login=login)
         cache = registry_cache(self.plan.name, MAIN.app if cached else None)
         if builder == "docker":
             built = build_app(

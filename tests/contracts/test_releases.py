@@ -116,11 +116,10 @@ def test_what_each_change_costs(world: World) -> None:
     assert after.released.made_by("key") is not None
 
 
+@pytest.mark.parametrize("world", WAYS[:3], ids=" by ".join, indirect=True)
 def test_an_app_that_was_released_is_not_taken_out_of_the_engine(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    if world.builder != "docker":
-        pytest.skip("there, nothing comes out of the engine at all")
     first = world.release(world.yard.yard.model("/model/m.onnx"))
     caplog.clear()
     second = world.release(world.yard.yard.model("/model/m.onnx"))

@@ -14,6 +14,7 @@ _PARSE = re.compile(r"dockerfile parse error (?:on )?line (?P<line>\d+): (?P<rea
 _VARIABLE = re.compile(r"\$\{[^}]*\}|\$\w+")
 _ERROR = re.compile(r"(?:ERROR|error): (?P<reason>.*)")
 _BASE = re.compile(r" > \[[^]]+\] load metadata for (?P<reference>\S+):")
+_PUSH = re.compile(r"(?:#\d+ )?ERROR: failed to push (?P<reference>\S+): ")
 _REFUSED = re.compile(
     r"failed to (?:authorize|fetch \w+ token)|\b40[13] (?:Unauthorized|Forbidden)|unauthorized:"
     r"|no basic auth credentials"
@@ -32,6 +33,8 @@ class BuildFailure:
     line: int | None  # of the Dockerfile
     reason: str
     refused: str = ""  # the image that a registry did not let us have
+    unpushed: str = ""  # the image that did not get into its registry, though it was built
+    by_login: bool = False  # because of who we are there
 
 
 def explain(lines: Sequence[str], dockerfile: str) -> BuildFailure:
@@ -42,6 +45,11 @@ def explain(lines: Sequence[str], dockerfile: str) -> BuildFailure:
         return BuildFailure(step=step, line=int(parse["line"]), reason=parse["reason"])
     base = next((m["reference"] for m in map(_BASE.fullmatch, lines) if m), "")
     sought = step or (f"FROM {base}" if base else "")
+    if push := next((m for m in map(_PUSH.match, lines) if m), None):
+        refused = bool(_REFUSED.search(reason))
+        reason = _WRAPPING.sub("", reason)
+        pushed = push["reference"]
+        return BuildFailure(step="", line=None, reason=reason, unpushed=pushed, by_login=refused)
     return BuildFailure(
         step=step,
         line=_reported_line(lines) or (find_instruction(dockerfile, sought) if sought else None),

@@ -17,7 +17,13 @@ from pathlib import Path
 from modelferry import process
 from modelferry.artifacts import App
 from modelferry.engine import Engine
-from modelferry.errors import Annotation, BuildError, FerryError, IdentityError
+from modelferry.errors import (
+    Annotation,
+    BuildError,
+    FerryError,
+    IdentityError,
+    RegistryError,
+)
 from modelferry.image.build_failure import BuildFailure, explain
 from modelferry.image.client_config import client_env, user_folder
 from modelferry.image.run_images import Part, RunImages
@@ -236,6 +242,8 @@ def _built_image(engine: Engine, metadata: Mapping[str, object]) -> str:
 def _failure(spec: BuildSpec, done: process.Completed, workspace: Path) -> FerryError:
     text = spec.file.read_text(errors="replace") if spec.file.is_file() else ""
     failure = explain(done.last_lines, text)
+    if failure.unpushed:
+        return _push_failure(spec, failure, done)
     shown = _relative(spec.file, workspace)
     where = f" at {shown}:{failure.line}" if failure.line else f" at {shown}"
     seen = "\n".join(done.last_lines[-_SHOWN_LINES:])
@@ -259,6 +267,15 @@ def _failure(spec: BuildSpec, done: process.Completed, workspace: Path) -> Ferry
         do=_advice(failure),
         annotations=(place,),
     )
+
+
+def _push_failure(spec: BuildSpec, failure: BuildFailure, done: process.Completed) -> FerryError:
+    what = f"The builder {spec.builder} could not push {failure.unpushed}: {failure.reason}"
+    seen = "\n".join(done.last_lines[-_SHOWN_LINES:])
+    if failure.by_login:
+        return IdentityError(what, seen=seen, do=_login_advice(spec.login, failure.unpushed))
+    do = _advice(failure) or "The builder must reach that registry too: network, proxy, DNS, TLS."
+    return RegistryError(what, seen=seen, do=do)
 
 
 def _login_advice(login: RegistryLogin | None, refused: str) -> str:

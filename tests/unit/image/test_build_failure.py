@@ -139,3 +139,29 @@ def test_output_that_says_nothing_is_no_crash() -> None:
 )
 def test_the_line_of_an_instruction(step: str, line: int | None) -> None:
     assert find_instruction(DOCKERFILE, step) == line
+
+
+@pytest.mark.parametrize(
+    ("why", "by_login"),
+    [
+        ("failed to authorize: failed to fetch anonymous token: 401 Unauthorized", True),
+        ("failed to do request: Head http://r.example/v2/: connection refused", False),
+    ],
+)
+def test_what_was_built_and_not_pushed_is_no_failure_of_the_dockerfile(
+    why: str, by_login: bool
+) -> None:
+    lines = [
+        "#10 [stage-1 4/4] COPY app.txt /srv/app.txt",
+        "#10 DONE 0.1s",
+        "#11 exporting to image",
+        f"#11 ERROR: failed to push r.example/team/app: {why}",
+        "------",
+        " > exporting to image:",
+        "------",
+        f"ERROR: failed to build: failed to solve: {why}",
+    ]
+    failure = explain(lines, "FROM x\nCOPY app.txt /srv/app.txt\n")
+    assert (failure.unpushed, failure.by_login) == ("r.example/team/app", by_login)
+    assert (failure.step, failure.line) == ("", None)
+    assert failure.reason in why

@@ -35,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             rounds = range(count) if asked.round is None else [asked.round]
             tallies.append(play_rounds(proof, env, rounds, on_wrong=_tell))
             print(row(tallies[-1]), flush=True)
+            if asked.round is not None:
+                print(*(f"{told.verdict}: {told.detail}" for _, told in tallies[-1].outcomes))
     except KeyboardInterrupt:
         sys.stderr.write("prove: interrupted\n")
         return 130

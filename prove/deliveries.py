@@ -14,17 +14,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from modelferry.sources.ranges import PART_BYTES
 from prove.action import Run, run_action
 from prove.proof import Outcome, Play, Proof, red, right, wrong
 from prove.stores import FILE, TARGET, Store, open_store
 from testbed.fault_server import Fault, FaultServer, faults_before
 from testbed.own_registry import OwnRegistry, own_registry
+from testbed.small_engine import small_engine
 
 MIB = 1 << 20
 MODEL_BYTES = 80 * MIB
 DOCKERFILE = "FROM scratch\nCOPY app /app\n"
 STORES = ("blob", "s3", "https")
-MODEL_ERROR, REGISTRY_ERROR = 4, 7  # exit statuses
+SLACK_BYTES = MIB  # manifests, listings
+MODEL_ERROR, BUILD_ERROR = 4, 5  # exit statuses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +36,10 @@ class Round:
 
     random: Random
     store: Store
+    later: bytes  # a model that may overwrite the first
     own: OwnRegistry
     source: FaultServer
     registry: FaultServer
-    model: bytes
-    later: bytes  # another model, for a fault that overwrites the first
 
     def overwrite(self) -> None:
         self.store.put(self.later)
@@ -49,15 +51,25 @@ class Round:
         fault.path = FILE
         self.source.plan(fault)
 
+    @property
+    def faults(self) -> list[Fault]:
+        return self.source.faults.planned + self.registry.faults.planned
 
-Break = Callable[[Round], None]
+    @property
+    def resent_bytes(self) -> int:
+        """On both sides, beyond the model once from its storage and each blob once to here."""
+        up = sum(self.registry.passed_bytes.get(method, 0) for method in ("PATCH", "PUT"))
+        again = self.source.passed_bytes.get("GET", 0) - MODEL_BYTES + up - self.own.stored_bytes()
+        return max(0, again)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deliveries:
-    break_it: Break
+    break_it: Callable[[Round], None]
+    each_resends: int  # at the most, by one fault
     statuses: tuple[int, ...] = (0,)  # that are as they must be
-    inputs: Mapping[str, str] | None = None
+    stages: str = "fetch build push"
+    engine_disk_bytes: int | None = None  # of an engine of the proof's own; None: the machine's
 
     @contextmanager
     def open(self, env: Mapping[str, str]) -> Iterator[Play]:
@@ -66,6 +78,7 @@ class Deliveries:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=f"{name}-")))
             (folder / "registry").mkdir()
             own = stack.enter_context(own_registry(folder / "registry"))
+            environment = self._engine(stack, folder)
             stack.callback(_remove_images, name)
             base = Random(name).randbytes(MODEL_BYTES - 9)
 
@@ -75,48 +88,63 @@ class Deliveries:
                 with open_store(kind, env, f"{name}-{number}", folder) as store:
                     store.put(models[0])
                     with store.faults() as source, faults_before(f"http://{own.host}") as registry:
-                        self.break_it(
-                            Round(
-                                random=Random(number),
-                                store=store,
-                                own=own,
-                                source=source,
-                                registry=registry,
-                                model=models[0],
-                                later=models[1],
-                            )
+                        at = Round(
+                            random=Random(number),
+                            store=store,
+                            later=models[1],
+                            own=own,
+                            source=source,
+                            registry=registry,
                         )
-                        inputs = {
-                            **store.inputs(source),
-                            "registry": registry.host,
-                            "insecure-registry": "true",
-                            "repository": name,
-                            "stages": "fetch build push",
-                            **(self.inputs or {}),
-                        }
-                        finished = _deliver(folder / f"round-{number}", inputs, store.environment)
-                        outcome = self._judged(finished, own, name, models)
-                        planned = source.faults.planned + registry.faults.planned
+                        self.break_it(at)
+                        inputs = self._inputs(at, name)
+                        settings = store.environment | environment
+                        run = _deliver(folder / f"round-{number}", inputs, settings)
+                        outcome = self._judged(run, at, name, models)
                 own.forget()
-                if outcome.verdict != "wrong" and not all(fault.happened for fault in planned):
-                    return wrong(f"the fault did not happen: {planned}\n{finished.log}")
                 return outcome
 
             yield play
 
-    def _judged(self, finished: Run, own: OwnRegistry, name: str, models: list[bytes]) -> Outcome:
-        if finished.status not in self.statuses:
-            return wrong(f"exit status {finished.status}\n{finished.log}")
-        tags = own.tags(name)
-        if finished.status != 0:
-            if tags:
-                return wrong(f"tags {tags} after a failure\n{finished.log}")
-            return red(finished.error)
+    def _engine(self, stack: ExitStack, folder: Path) -> dict[str, str]:
+        if self.engine_disk_bytes is None:
+            return {}
+        (folder / "engine").mkdir()
+        host = stack.enter_context(small_engine(folder / "engine", self.engine_disk_bytes))
+        return {"DOCKER_HOST": host}
+
+    def _inputs(self, at: Round, name: str) -> dict[str, str]:
+        return {
+            **at.store.inputs(at.source),
+            "registry": at.registry.host,
+            "insecure-registry": "true",
+            "repository": name,
+            "stages": self.stages,
+            "unit-tests": "true",
+        }
+
+    def _judged(self, run: Run, at: Round, name: str, models: list[bytes]) -> Outcome:
+        if problem := self._problem(run, at, name, models):
+            return wrong(f"{problem}\n{run.log}")
+        if run.status != 0:
+            return red(run.error, resent_bytes=at.resent_bytes)
+        return right(resent_bytes=at.resent_bytes)
+
+    def _problem(self, run: Run, at: Round, name: str, models: list[bytes]) -> str | None:
+        tags = at.own.tags(name)
+        if run.status not in self.statuses:
+            return f"exit status {run.status}"
+        if idle := [fault for fault in at.faults if not fault.happened]:
+            return f"faults that did not happen: {idle}"
+        if run.status != 0:
+            return f"tags {tags} after a failure" if tags else None
+        most = sum(fault.happened for fault in at.faults) * self.each_resends + SLACK_BYTES
+        if at.resent_bytes > most:
+            return f"{at.resent_bytes} bytes went again, more than {most}"
         good = [hashlib.sha256(model).hexdigest() for model in models]
-        for tag in tags:
-            if (problem := own.problem_with(name, tag, TARGET, good)) is not None:
-                return wrong(f"{tag}: {problem}\n{finished.log}")
-        return right() if tags else wrong(f"no tag\n{finished.log}")
+        problems = [at.own.problem_with(name, tag, TARGET, good) for tag in tags]
+        told = "; ".join(problem for problem in problems if problem)
+        return told or (None if tags else "no tag")
 
 
 def _deliver(folder: Path, inputs: Mapping[str, str], environment: Mapping[str, str]) -> Run:
@@ -203,22 +231,44 @@ def both_break(at: Round) -> None:
     at.random.choice((registry_resets, registry_refuses, registry_restarts))(at)
 
 
-def _proof(name: str, rounds: int, break_it: Break, *statuses: int) -> Proof:
-    case = Deliveries(break_it=break_it, statuses=statuses or (0,))
+def _proof(name: str, rounds: int, case: Deliveries) -> Proof:
     return Proof(name=f"deliveries.{name}", rounds=rounds, open=case.open)
 
 
+def _source(break_it: Callable[[Round], None]) -> Deliveries:
+    """What a storage's fault costs: the part of the file that was on its way."""
+    return Deliveries(break_it=break_it, each_resends=PART_BYTES)
+
+
+def _registry(break_it: Callable[[Round], None]) -> Deliveries:
+    """A layer sent anew is read anew."""
+    return Deliveries(break_it=break_it, each_resends=2 * MODEL_BYTES)
+
+
+OVERWRITTEN = Deliveries(
+    break_it=source_is_overwritten, each_resends=2 * MODEL_BYTES, statuses=(0, MODEL_ERROR)
+)
+# What the model takes while it is loaded is more than there is.
+FULL_DISK = Deliveries(
+    break_it=lambda _: None,
+    each_resends=0,
+    statuses=(BUILD_ERROR,),
+    stages="fetch build test push",
+    engine_disk_bytes=MODEL_BYTES + 20 * MIB,
+)
+
 PROOFS = (
-    _proof("undisturbed", 3, lambda _: None),
-    _proof("source-reset", 20, source_resets),
-    _proof("source-truncated", 20, source_truncates),
-    _proof("source-short", 10, source_gives_short_ranges),
-    _proof("source-stalled", 5, source_stalls),
-    _proof("source-refused", 20, source_refuses),
-    _proof("source-overwritten", 20, source_is_overwritten, 0, MODEL_ERROR),
-    _proof("registry-reset", 20, registry_resets),
-    _proof("registry-refused", 10, registry_refuses),
-    _proof("registry-restarted", 10, registry_restarts),
-    _proof("registry-flipped", 10, registry_gets_flipped_bytes),
-    _proof("both", 20, both_break),
+    _proof("undisturbed", 3, _source(lambda _: None)),
+    _proof("source-reset", 20, _source(source_resets)),
+    _proof("source-truncated", 20, _source(source_truncates)),
+    _proof("source-short", 10, _source(source_gives_short_ranges)),
+    _proof("source-stalled", 5, _source(source_stalls)),
+    _proof("source-refused", 20, _source(source_refuses)),
+    _proof("source-overwritten", 20, OVERWRITTEN),
+    _proof("registry-reset", 20, _registry(registry_resets)),
+    _proof("registry-refused", 10, _registry(registry_refuses)),
+    _proof("registry-restarted", 10, _registry(registry_restarts)),
+    _proof("registry-flipped", 10, _registry(registry_gets_flipped_bytes)),
+    _proof("both", 20, _registry(both_break)),
+    _proof("engine-disk-full", 5, FULL_DISK),
 )

@@ -105,6 +105,10 @@ class OwnRegistry:
         ]
         return None if found and found[-1] in digests else f"{path} is {found}"
 
+    def stored_bytes(self) -> int:
+        blobs = self._folder / "data/docker/registry/v2/blobs"
+        return sum(file.stat().st_size for file in blobs.rglob("data"))
+
     def forget(self) -> None:
         """All content; the process goes on."""
         shutil.rmtree(self._folder / "data", ignore_errors=True)

@@ -22,6 +22,7 @@ Object = Mapping[str, Any]
 HIDDEN = "***"
 _ABSENT = object()
 _NAMES = ("name", "containerPort", "port", "mountPath", "ip", "key", "topologyKey", "type")
+_IN_THE_HEADING = ("name", "namespace", "annotations")
 # It repeats the whole object, secrets and all.
 _NOISE = ("kubectl.kubernetes.io/last-applied-configuration",)
 _MARKS: Mapping[Action, str] = {
@@ -102,6 +103,8 @@ class _Entry:
 
     @property
     def lines(self) -> list[str]:
+        if self.before is _ABSENT and _is_text(self.after):
+            return [f"    + {self.path}:", *_text_lines("", self.after)]
         if self.before is _ABSENT:
             return [f"    + {self.path}: {_shown(self.after)}"]
         if self.after is _ABSENT:
@@ -122,7 +125,7 @@ def _entries(change: Change) -> list[_Entry]:
 def _sides(change: Change) -> tuple[Object, Object]:
     written = _essence(change.placed.body)
     if change.live is None:
-        return {"apiVersion": written["apiVersion"], "kind": written["kind"]}, written
+        return _hollow(written), written
     if change.result is not None:
         return _essence(change.live), _essence(change.result)
     # in place it was refused: what was written before is held against what is written now
@@ -131,14 +134,26 @@ def _sides(change: Change) -> tuple[Object, Object]:
     return _essence(live), written
 
 
+def _hollow(value: Any) -> Any:
+    """The mappings alone, so that each field of a new object gets a line of its own."""
+    if isinstance(value, Mapping):
+        return {
+            key: inner if key in ("apiVersion", "kind") else _hollow(inner)
+            for key, inner in value.items()
+            if key in ("apiVersion", "kind") or (isinstance(inner, Mapping) and inner)
+        }
+    return value
+
+
 def _essence(body: Object) -> Object:
     reduced = essence(body)
     annotations = reduced["metadata"].get("annotations") or {}
     kept = {name: value for name, value in annotations.items() if name not in _NOISE}
-    metadata = {k: v for k, v in reduced["metadata"].items() if k != "annotations"}
+    metadata = {k: v for k, v in reduced["metadata"].items() if k not in _IN_THE_HEADING}
     if kept:
         metadata["annotations"] = kept
-    return {**reduced, "metadata": metadata}
+    rest = {name: value for name, value in reduced.items() if name != "metadata"}
+    return rest | ({"metadata": metadata} if metadata else {})
 
 
 def _hidden(entry: _Entry) -> _Entry:
@@ -158,13 +173,13 @@ def _compare(path: str, before: Any, after: Any) -> Iterator[_Entry]:
     if before == after:
         return
     if isinstance(before, Mapping) and isinstance(after, Mapping):
-        for key in dict.fromkeys((*before, *after)):
+        for key in dict.fromkeys((*after, *before)):
             inner = f"{path}.{key}" if path else str(key)
             if "." in str(key) or "/" in str(key):
                 inner = f"{path}[{key}]"
             yield from _compare(inner, before.get(key, _ABSENT), after.get(key, _ABSENT))
     elif (old := _named(before)) is not None and (new := _named(after)) is not None:
-        for key in dict.fromkeys((*old, *new)):
+        for key in dict.fromkeys((*new, *old)):
             inner = f"{path}[{key}]"
             yield from _compare(inner, old.get(key, _ABSENT), new.get(key, _ABSENT))
     else:

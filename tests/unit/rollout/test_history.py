@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import base64
+import random
+import re
+from typing import Any
+
+import pytest
+
+from modelferry.cluster.resources import PODS
+from modelferry.errors import InputError
+from modelferry.rollout import history
+from modelferry.rollout.changes import Placed
+from modelferry.rollout.history import Record, chosen, current, of_secret, table, to_secret
+from modelferry.rollout.manifests import ManifestObject
+from modelferry.rollout.rollback import Before
+
+
+def placed(name: str = "x", **body: Any) -> Placed:
+    content = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, **body}
+    manifest = ManifestObject(body=content, file="a.yaml", line=3, lines={})
+    return Placed(manifest=manifest, resource=PODS, namespace="n")
+
+
+def record(number: int, verdict: str = history.SUCCEEDED, **more: Any) -> Record:
+    values: dict[str, Any] = {
+        "image": f"r/app@sha256:{number}",
+        "digest": f"sha256:{number:064d}",
+        "run": f"{100 + number}/1",
+        "started": "2026-11-22T20:00:00Z",
+        "manifests": (placed(),),
+    }
+    return Record(number=number, verdict=verdict, **{**values, **more})
+
+
+def test_records_come_back_as_they_were_newest_first() -> None:
+    before = Before(placed=placed(), uid="u", fields={"a": 1}, whole={"a": 1, "b": 2})
+    new = Before(placed=placed("new"), uid=None, fields=None, whole=None)
+    given = (
+        record(2, history.FAILED, before=(before, new), created=("pods n/new",), why="it crashed"),
+        record(1, model_version="v1", commit="abc"),
+    )
+    found = of_secret(to_secret("app", given))
+    assert found == given
+
+
+def test_the_annotations_tell_people() -> None:
+    secret = to_secret("app", [record(1, model_version="m-7", commit="abc")])
+    assert secret["metadata"]["name"] == "modelferry.app"
+    assert secret["metadata"]["annotations"]["modelferry/v1"] == (
+        "succeeded 2026-11-22T20:00:00Z · image r/app@sha256:1 · model m-7 · commit abc · run 101/1"
+    )
+
+
+def test_they_are_bounded() -> None:
+    given = [record(number) for number in range(30, 0, -1)]
+    found = of_secret(to_secret("app", given))
+    assert [entry.number for entry in found] == list(range(30, 30 - history.LIMIT, -1))
+
+
+def test_manifests_that_are_too_large_go_oldest_first() -> None:
+    noise = random.Random(1).randbytes(150_000).hex()
+    given = [record(n, manifests=(placed(data=noise),)) for n in range(6, 0, -1)]
+    secret = to_secret("app", given)
+    assert sum(map(len, secret["data"].values())) < 1 << 20
+    found = of_secret(secret)
+    assert [entry.number for entry in found] == [6, 5, 4, 3, 2, 1]
+    assert found[0].manifests
+    assert not found[-1].manifests
+    with pytest.raises(InputError, match="the manifests of 1 were too large to keep"):
+        chosen(found, "1", "app")
+
+
+def test_even_one_that_is_too_large_alone_is_recorded() -> None:
+    noise = base64.b64encode(random.Random(1).randbytes(2_000_000)).decode()
+    (found,) = of_secret(to_secret("app", [record(1, manifests=(placed(data=noise),))]))
+    assert found.number == 1
+    assert not found.manifests
+
+
+def test_what_a_run_found_is_kept_until_it_is_settled() -> None:
+    before = (Before(placed=placed(), uid="u", fields={}, whole={}),)
+    begun = record(1, history.PENDING, before=before)
+    for verdict in (history.FAILED, history.SUPERSEDED, history.CANCELLED, history.ROLLBACK_FAILED):
+        assert begun.ended(verdict).unsettled == before
+    for verdict in (history.SUCCEEDED, history.ROLLED_BACK, history.RETURNED):
+        assert begun.ended(verdict).unsettled == ()
+    assert begun.unsettled == before
+
+
+RECORDS = (
+    record(6, history.ROLLED_BACK),
+    record(5, history.RETURNED, of=3),
+    record(4),
+    record(3),
+    record(2, history.FAILED),
+    record(1),
+)
+
+
+def test_current_is_the_last_that_is_good() -> None:
+    now = current(RECORDS)
+    assert now
+    assert now.number == 5
+    assert current(()) is None
+
+
+@pytest.mark.parametrize(
+    ("to", "number"),
+    [
+        (None, 1),  # 5 is release 3 again, and the one before that which was good is 1
+        ("4", 4),
+        (f"sha256:{4:064d}", 4),
+        (f"{3:064d}", 3),
+    ],
+)
+def test_chosen(to: str | None, number: int) -> None:
+    assert chosen(RECORDS, to, "app").number == number
+
+
+@pytest.mark.parametrize("to", ["2", "6", "9", "sha256:ff"])
+def test_what_cannot_be_chosen_says_what_can(to: str) -> None:
+    with pytest.raises(InputError, match=r"there are: 4 \(sha256:0+\), 3 \(.*\), 1 \("):
+        chosen(RECORDS, to, "app")
+
+
+def test_table() -> None:
+    lines = table(RECORDS).splitlines()
+    assert lines[0].split()[:3] == ["release", "verdict", "started"]
+    assert re.match(r"5 \*\s+returned-to 3\s", lines[2])
+    assert re.match(r"2\s+failed\s", lines[5])

@@ -58,7 +58,7 @@ def read_image(manifest: StoredManifest) -> ImageManifest:
     return ImageManifest(
         config=_descriptor(content.get("config"), "config", manifest),
         layers=_descriptors(content, "layers", manifest),
-        annotations=_annotations(content),
+        annotations=_annotations(content, "annotations", manifest),
     )
 
 
@@ -79,7 +79,7 @@ def _object(manifest: StoredManifest) -> dict[str, Any]:
         raise _wrong(manifest, f"it is not JSON ({error})") from error
     if not isinstance(content, dict):
         raise _wrong(manifest, "it is not an object")
-    if content.get("schemaVersion") != 2:
+    if content.get("schemaVersion") != 2:  # 1 is Docker's before 2015
         raise _wrong(manifest, f"schemaVersion is {content.get('schemaVersion')!r}, not 2")
     return content
 
@@ -101,19 +101,25 @@ def _descriptor(value: object, place: str, manifest: StoredManifest) -> Descript
     media_type, digest, size = value.get("mediaType"), value.get("digest"), value.get("size")
     if not isinstance(media_type, str):
         raise _wrong(manifest, f"{place}.mediaType is {media_type!r}")
-    if not isinstance(size, int) or size < 0:
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
         raise _wrong(manifest, f"{place}.size is {size!r}")
     try:
         parsed = parse_digest(str(digest))
     except ValueError as error:
         raise _wrong(manifest, f"{place}.digest: {error}") from error
+    annotations = _annotations(value, f"{place}.annotations", manifest)
     return Descriptor(
-        media_type=media_type, digest=parsed, size_bytes=size, annotations=_annotations(value)
+        media_type=media_type, digest=parsed, size_bytes=size, annotations=annotations
     )
 
 
-def _annotations(value: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((value.get("annotations") or {}).items()))
+def _annotations(
+    value: dict[str, Any], place: str, manifest: StoredManifest
+) -> tuple[tuple[str, str], ...]:
+    given = value.get("annotations") or {}
+    if not isinstance(given, dict) or not all(isinstance(text, str) for text in given.values()):
+        raise _wrong(manifest, f"{place} is not an object of strings")
+    return tuple(sorted(given.items()))
 
 
 def _platform(value: object) -> str:

@@ -16,7 +16,8 @@ from modelferry.errors import RegistryError
 from modelferry.registry.answers import Answer, without_query
 
 LARGEST_BODY = 16 << 20  # of an answer that is kept whole: a manifest, a config, a range
-_CONNECT_S = 10.0  # also the most that a single write of a body may take
+_CONNECT_S = 10.0
+_SEND_S = 30.0  # the most that one write of a body may take, and its connection (urllib3 has one)
 _ANSWER_S = 60.0
 _CONNECTIONS = 8
 _TLS_REFUSALS = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
@@ -28,7 +29,7 @@ class Body:
 
     size_bytes: int
     produce: Callable[[], Iterator[bytes]]
-    answer_s: float = _ANSWER_S  # how long the answer to it may take
+    answer_s: float = 120.0  # how long the answer to it may take
 
 
 class Wire:
@@ -52,7 +53,11 @@ class Wire:
         if isinstance(body, Body):
             sent["Content-Length"] = str(body.size_bytes)  # never chunked: some refuse that
             content = body.produce()
-        answer_s = body.answer_s if isinstance(body, Body) else _ANSWER_S
+        limits = (
+            urllib3.Timeout(connect=_SEND_S, read=body.answer_s)
+            if isinstance(body, Body)
+            else urllib3.Timeout(connect=_CONNECT_S, read=_ANSWER_S)
+        )
         try:
             response = self._pool(url).request(
                 method,
@@ -61,7 +66,7 @@ class Wire:
                 headers=sent,
                 redirect=False,
                 preload_content=False,
-                timeout=urllib3.Timeout(connect=_CONNECT_S, read=answer_s),
+                timeout=limits,
             )
             data = _read(response)
         except (HTTPError, OSError) as error:

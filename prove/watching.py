@@ -10,6 +10,7 @@ from modelferry.cluster.client import Cluster
 from prove import kube_figures, kube_gate, kube_passage, kube_yard
 from prove.kube_gate import Gate
 from prove.kube_passage import Passage
+from prove.kube_spare import SpareApiServer, killed
 from prove.kube_yard import Verdict, Yard
 from prove.proof import Outcome, Play, Proof, red, right, wrong
 from prove.rollout_cases import BAD, GOOD, Case
@@ -78,7 +79,7 @@ def _told(case: Case, verdict: Verdict) -> Outcome:
 
 PASSAGE_TROUBLES = ("resets", "half-open", "silence", "away")
 GATE_TROUBLES = ("410", "429", "starting")
-TROUBLES = (*PASSAGE_TROUBLES, *GATE_TROUBLES)
+TROUBLES = (*PASSAGE_TROUBLES, *GATE_TROUBLES, "killed")
 _TROUBLED = (
     Case(name="slow surge", before=GOOD[1].before, after=GOOD[1].after, timeout_s=120),
     BAD[0],
@@ -108,6 +109,9 @@ def _disturbed(yard: Yard, trouble: str) -> Iterator[tuple[Cluster, Disturb]]:
                 yard.through(passage.url),
                 lambda rng, over: kube_passage.trouble(passage, rng, trouble, over),
             )
+    elif trouble == "killed":
+        with SpareApiServer() as server:
+            yield yard.through(server.url), lambda rng, over: killed(server, rng, over)
     else:
         with Gate(str(yard.kubeconfig)) as gate:
             yield (

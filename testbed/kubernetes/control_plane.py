@@ -44,7 +44,13 @@ def start_etcd() -> None:
 
 def start_api_server() -> None:
     client = Client()
-    flags = {
+    flags = api_server_flags(layout.port("kube-apiserver"))
+    components.start("kube-apiserver", flags, ready=lambda: client.answers("/readyz"))
+
+
+def api_server_flags(port: int) -> dict[str, object]:
+    """A second one on the same store takes a port of its own."""
+    return {
         "advertise-address": settings.NODE_IP,
         "allow-privileged": "true",
         "authorization-mode": "Node,RBAC",
@@ -56,7 +62,7 @@ def start_api_server() -> None:
         "kubelet-client-certificate": settings.config("api-to-kubelet.crt"),
         "kubelet-client-key": settings.config("api-to-kubelet.key"),
         "kubelet-preferred-address-types": "InternalIP",
-        "secure-port": layout.port("kube-apiserver"),
+        "secure-port": port,
         "service-account-issuer": f"https://kubernetes.default.svc.{settings.DOMAIN}",
         "service-account-key-file": settings.config("service-accounts.pub"),
         "service-account-signing-key-file": settings.config("service-accounts.key"),
@@ -65,7 +71,6 @@ def start_api_server() -> None:
         "tls-private-key-file": settings.config("api-server.key"),
         # "authentication-config" comes here with the identity provider.
     }
-    components.start("kube-apiserver", flags, ready=lambda: client.answers("/readyz"))
 
 
 def start_controllers() -> None:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import time
+import tracemalloc
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -107,6 +108,24 @@ def test_a_large_blob_goes_in_pieces(
     registry.upload_blob(unique, blob, sent.append)
     assert sum(sent) == blob.size_bytes
     assert registry.read_blob(unique, blob.digest) == blob.data
+
+
+def test_a_large_blob_is_never_held_in_memory(registry: Registry, unique: str) -> None:
+    class Repeated(Bytes):
+        """160 MiB of a few bytes."""
+
+        size_bytes = 160 << 20
+        digest = Digest(f"sha256:{hashlib.sha256(b'model' * (32 << 20)).hexdigest()}")
+
+        def read(self, start: int, stop: int) -> bytes:
+            return (self.data * ((stop - start) // 5 + 2))[start % 5 :][: stop - start]
+
+    tracemalloc.start()
+    registry.upload_blob(unique, Repeated(b"model"), ignore)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert registry.has_blob(unique, Repeated.digest)
+    assert peak_bytes < 8 << 20
 
 
 def test_any_range_of_a_blob_is_read(registry: Registry, unique: str) -> None:

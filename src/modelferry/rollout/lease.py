@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from modelferry.cluster.client import Cluster
 from modelferry.cluster.resources import LEASES
@@ -20,6 +21,16 @@ from modelferry.rollout.claim import BEAT_S, LIFE_S, Claim
 from modelferry.rollout.stale import Intent
 
 log = logging.getLogger("modelferry.rollout")
+
+
+_RELEASE_S = 3.0  # after a cancel there are five seconds for everything
+
+
+def within(limit_s: float, act: Callable[[], None]) -> None:
+    """Waits no longer than that for something that need not come to its end."""
+    thread = threading.Thread(target=act, daemon=True)
+    thread.start()
+    thread.join(limit_s)
 
 
 class Superseded(RolloutError):
@@ -73,10 +84,14 @@ class Hold:
             {"op": "test", "path": "/spec/holderIdentity", "value": str(self._mine)},
             {"op": "replace", "path": "/spec/holderIdentity", "value": ""},
         ]
-        try:
-            apply.amend(self._cluster, LEASES, *self._path, operations)
-        except FerryError as error:
-            log.warning("the lease %s is left to run out: %s", self._path[0], error.what)
+
+        def let_go() -> None:
+            try:
+                apply.amend(self._cluster, LEASES, *self._path, operations)
+            except FerryError as error:
+                log.warning("the lease %s is left to run out: %s", self._path[0], error.what)
+
+        within(_RELEASE_S, let_go)
 
     def _keep_alive(self) -> None:
         while not self._stop.wait(BEAT_S):
@@ -93,14 +108,17 @@ class Hold:
                 {"op": "test", "path": "/spec/holderIdentity", "value": str(self._mine)},
                 {"op": "replace", "path": "/spec/renewTime", "value": claim.now()},
             ]
+            asked_at = time.monotonic()
             try:
                 lease = apply.amend(self._cluster, LEASES, *self._path, operations)
             except Refused as refused:
                 if refused.code not in (404, 422):
                     raise
-                self._lost = self._holder()
+                # an API server that starts says for a moment that there is none
+                if refused.code == 422 or asked_at - self._renewed > LIFE_S / 2:
+                    self._lost = self._holder()
                 return
-            self._renewed = time.monotonic()
+            self._renewed = asked_at
             self._hear(claim.waiting(lease), claim.beat(lease))
 
     def _hear(self, waiting: Claim | None, beat: str) -> None:

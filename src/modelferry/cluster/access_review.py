@@ -16,7 +16,19 @@ Places = Sequence[tuple[Resource, str | None]]
 
 _REPLACED = ("Pod", "Job")  # kinds that may have to be deleted and made anew
 _MAKE_PODS = ("Pod", "Job", "ReplicationController")  # and all of the group apps
+_LESS_SHOWN = "a failed rollout would show less"
+_LEFT_BEHIND = "a rollback could not remove what is new"
 _API = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Own:
+    """An object that a run keeps for itself, and what is lost where it may not."""
+
+    resource: Resource
+    namespace: str | None
+    name: str
+    loss: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +37,7 @@ class _Question:
     resource: Resource
     namespace: str | None
     subresource: str = ""
+    name: str = ""
 
     def __str__(self) -> str:
         names = (self.resource.plural, self.subresource)
@@ -35,11 +48,16 @@ class _Question:
 
 
 def check(
-    call: Call, objects: Places, watched: Callable[[Resource], bool], *, asked: bool
+    call: Call,
+    objects: Places,
+    watched: Callable[[Resource], bool],
+    *,
+    asked: bool,
+    own: Sequence[Own] = (),
 ) -> tuple[str, ...]:
     """`asked`: requests will be sent to the pods, which takes one of two ways."""
     needed = tuple(dict.fromkeys(_needed(objects, watched)))
-    useful = tuple(dict.fromkeys(_useful(objects)))
+    useful = {question: loss for question, loss in _useful(objects, own) if question not in needed}
     tunnel = tuple(dict.fromkeys(_tunnel(objects))) if asked else ()
     proxy = tuple(dict.fromkeys(_proxy(objects))) if asked else ()
     with ThreadPoolExecutor(8) as pool:
@@ -56,10 +74,13 @@ def check(
             seen="\n".join(f"- missing: {question}" for question in missing),
             do="Grant these by a Role and a RoleBinding: docs/kubernetes-role.md has both.",
         )
+    refused: dict[str, list[str]] = {}
+    for question, loss in useful.items():
+        if not allowed[question]:
+            refused.setdefault(loss, []).append(str(question))
     return tuple(
-        f"the cluster's user may not {question}: a failed rollout would show less"
-        for question in useful
-        if not allowed[question]
+        f"the cluster's user may not {', '.join(missing)}: {loss}"
+        for loss, missing in refused.items()
     )
 
 
@@ -77,10 +98,16 @@ def _needed(objects: Places, watched: Callable[[Resource], bool]) -> Iterator[_Q
             yield from _reading(REPLICA_SETS, namespace)
 
 
-def _useful(objects: Places) -> Iterator[_Question]:
+def _useful(objects: Places, own: Sequence[Own]) -> Iterator[tuple[_Question, str]]:
     for namespace in _pod_namespaces(objects):
-        yield _Question("get", PODS, namespace, "log")
-        yield from _reading(EVENTS, namespace)
+        yield _Question("get", PODS, namespace, "log"), _LESS_SHOWN
+        yield from ((question, _LESS_SHOWN) for question in _reading(EVENTS, namespace))
+    for resource, namespace in objects:
+        yield _Question("delete", resource, namespace), _LEFT_BEHIND
+    for kept in own:
+        for verb in ("get", "patch"):
+            yield _Question(verb, kept.resource, kept.namespace, name=kept.name), kept.loss
+        yield _Question("create", kept.resource, kept.namespace), kept.loss  # it has no name yet
 
 
 def _tunnel(objects: Places) -> Iterator[_Question]:
@@ -116,6 +143,7 @@ def _ask(call: Call, question: _Question) -> bool:
         "resource": question.resource.plural,
         "subresource": question.subresource,
         "namespace": question.namespace or "",
+        "name": question.name,
     }
     review = {
         "apiVersion": "authorization.k8s.io/v1",

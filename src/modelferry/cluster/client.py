@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from modelferry.cluster import access_review
+from modelferry.cluster.access_review import Own
 from modelferry.cluster.pod_proxy import PodProxy, open_pod_proxy
 from modelferry.cluster.resources import NAMESPACES, PODS, Resource, group_path
 from modelferry.cluster.transport import READ_S, Query, Refused, Transport
@@ -69,10 +70,11 @@ class Cluster:
         *,
         watched: Callable[[Resource], bool],
         asked: bool = False,
+        own: Sequence[Own] = (),
     ) -> tuple[str, ...]:
         """Kinds and namespaces of what will be applied → warnings. Raises RolloutError naming
         every verb that is missing. `asked`: requests will go to the pods. Changes nothing."""
-        return access_review.check(self._json, objects, watched, asked=asked)
+        return access_review.check(self._json, objects, watched, asked=asked, own=own)
 
     def namespace_exists(self, name: str) -> bool:
         """True also where we may not look: the API server will say so itself."""

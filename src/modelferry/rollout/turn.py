@@ -9,18 +9,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from modelferry.cluster.access_review import Own
 from modelferry.cluster.client import Cluster
-from modelferry.cluster.resources import SECRETS
+from modelferry.cluster.resources import LEASES, SECRETS
 from modelferry.cluster.transport import Refused
 from modelferry.errors import Cancelled, FerryError, RolloutError
 from modelferry.rollout import apply, history, stale, waiting
 from modelferry.rollout.changes import Change
 from modelferry.rollout.history import Record
-from modelferry.rollout.lease import Hold, Superseded
+from modelferry.rollout.lease import Hold, Superseded, within
 from modelferry.rollout.rollback import Before
 from modelferry.rollout.stale import Intent
 
 log = logging.getLogger("modelferry.rollout")
+
+_CANCEL_S = 1.5
 
 
 @dataclass(slots=True, kw_only=True)
@@ -122,11 +125,25 @@ def taken(
         try:
             yield now
         except Cancelled:
-            now.end(history.CANCELLED)
+            within(_CANCEL_S, lambda: now.end(history.CANCELLED))
             raise
     finally:
         if hold:
             hold.release()
+
+
+def own(release: str, namespace: str) -> tuple[Own, ...]:
+    """What a run keeps for itself in the namespace, if it may."""
+    record = "no history is kept, and a rollback goes by the live objects"
+    return (
+        Own(resource=SECRETS, namespace=namespace, name=history.secret_name(release), loss=record),
+        Own(
+            resource=LEASES,
+            namespace=namespace,
+            name=waiting.lease_name(release),
+            loss="nothing keeps two runs of this release apart",
+        ),
+    )
 
 
 def read(cluster: Cluster, release: str, namespace: str) -> tuple[Record, ...] | None:

@@ -48,7 +48,8 @@ def take(
 ) -> Hold | None:
     """Waits for its turn. None, with a word in the log, where there is no right to leases or no
     namespace yet. Raises Superseded when a newer run holds it or waits for it."""
-    waiter = _Waiter(cluster, (f"modelferry.{release}", namespace), Claim.of(intent), allow_older)
+    path = (lease_name(release), namespace)
+    waiter = _Waiter(cluster, path, Claim.of(intent), allow_older)
     try:
         return waiter.wait(wait_s)
     except Refused as refused:
@@ -61,6 +62,10 @@ def take(
         return None
 
 
+def lease_name(release: str) -> str:
+    return f"modelferry.{release}"
+
+
 class _Waiter:
     def __init__(
         self, cluster: Cluster, path: tuple[str, str], mine: Claim, allow_older: bool
@@ -68,7 +73,7 @@ class _Waiter:
         self._cluster, self._path, self._mine = cluster, path, mine
         self._allow_older = allow_older
         self._seen: dict[str, _Seen] = {}  # the holder and the one that waits
-        self._beat_at = 0.0
+        self._beat_at: float | None = None  # when we last said that we wait
         self._holder = ""
 
     def wait(self, wait_s: float) -> Hold:
@@ -168,11 +173,10 @@ class _Waiter:
         """Says that we wait, unless one does whom we cannot call older."""
         if waiting and not waiting.intent.is_older_than(self._mine.intent):
             return
-        if time.monotonic() - self._beat_at < BEAT_S:
+        if self._beat_at is not None and time.monotonic() - self._beat_at < BEAT_S:
             return
-        self._beat_at = time.monotonic()
         annotations = lease["metadata"].get("annotations") or {}
-        self._amend(
+        said = self._amend(
             [
                 {"op": "test", "path": "/metadata/annotations", "value": annotations},
                 {
@@ -182,10 +186,12 @@ class _Waiter:
                 },
             ]
         )
+        if said:
+            self._beat_at = time.monotonic()
 
     def _step_back(self) -> None:
         """Whoever comes later shall not wait for us."""
-        if not self._beat_at:
+        if self._beat_at is None:
             return
         try:
             lease = self._cluster.get(LEASES, *self._path)

@@ -85,6 +85,7 @@ def prepare(plan: DeployPlan, *, built: ImageRef, context: RunContext) -> Target
         [(entry.resource, entry.namespace) for entry in placement.objects],
         watched=lambda resource: watched(resource.api_version, resource.kind),
         asked=asks_pods(plan.spec),
+        own=turn.own(plan.spec.release, target.namespace),
     ):
         log.warning("%s", warning)
     intent = Intent(context.run_id, context.run_attempt)

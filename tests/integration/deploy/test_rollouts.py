@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -278,33 +278,6 @@ def test_images_lines_reach_containers_by_name(
     deploy(two, images[1], images=rules)
     digests = {digest for _, digest in running(cluster, namespace)}
     assert digests == {images[0].digest, images[1].digest}
-
-
-def test_the_documented_role_is_all_that_a_deploy_needs(
-    deploy: Deploy, images: Images, cluster: Cluster, namespace: str, testbed: Mapping[str, str]
-) -> None:
-    page = Path(__file__).parents[3] / "docs/kubernetes-role.md"
-    role, binding = yaml.safe_load_all(page.read_text().split("```yaml\n")[1].split("```")[0])
-    binding["subjects"] = [{"kind": "ServiceAccount", "name": "ferry", "namespace": namespace}]
-    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "ferry"}}
-    for body in (account, role, binding):
-        resource = cluster.resource(body["apiVersion"], body["kind"])
-        assert resource
-        cluster.apply(resource, body, namespace)
-    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/ferry/token"
-    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-    token = cluster._transport.json("POST", path, body=request)["status"]["token"]
-    kubeconfig = yaml.safe_load(Path(testbed["KUBECONFIG"]).read_text())
-    kubeconfig["users"][0]["user"] = {"token": token}
-    pod = POD.replace("REPOSITORY", images[0].ref.repository)
-    for image in images:
-        rollout = deploy(
-            f"{DEPLOYMENT}---\n{pod}---\n{JOB}",
-            image,
-            kubeconfig=yaml.safe_dump(kubeconfig),
-            checks="GET / contains version",
-        )
-        assert rollout.state is RolloutState.SUCCEEDED
 
 
 def _create_as(

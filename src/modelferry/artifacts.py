@@ -45,13 +45,20 @@ class ResolvedModel:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchedFile:
     file: ModelFile
-    local_path: Path
     sha256: str  # 64 hex digits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LocalFile:
+    """A copy on disk, where the build needs the file itself."""
+
+    file: ModelFile
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """The resolved model with its bytes at hand and checked."""
+    """The resolved model, read to its end and checked."""
 
     resolved: ResolvedModel
     files: tuple[FetchedFile, ...]
@@ -85,7 +92,7 @@ class AppManifest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """The composed image: its bytes are fixed, and it is loaded in the engine under `engine_id`.
+    """The composed image: its bytes are fixed, and if tests will run, the engine has it.
 
     `config` and `manifest` are the exact bytes that will be pushed. `digest` is the manifest's.
     """
@@ -96,6 +103,7 @@ class Image:
     digest: Digest
     engine_id: str  # what the tests run; equals the config's or the manifest's digest
     layers: tuple[Layer, ...]  # bottom first, as in the manifest
+    uploaded_bytes: int = 0  # sent to the registry while the image was made
     app: AppManifest | None = None
 
     @property

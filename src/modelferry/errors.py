@@ -51,6 +51,7 @@ class FerryError(Exception):
         super().__init__(what)
         self.what, self.seen, self.do = what, seen, do
         self.temporary = temporary
+        self.stage = ""  # that failed, where another one was running
         self.annotations = annotations
 
     def __str__(self) -> str:

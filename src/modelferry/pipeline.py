@@ -10,20 +10,21 @@ import logging
 import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from modelferry.apptest.spec import AppTests
-from modelferry.artifacts import FetchedFile, Image, Model, PushedImage, TestedImage, Verdict
+from modelferry.artifacts import Image, PushedImage, ResolvedModel, TestedImage, Verdict
 from modelferry.image.released import BUILD_KEY, COMMIT, RUN, Released, ReleasedImage
 from modelferry.image.run_images import RunImages, run_images
 from modelferry.image.spec import BuildSpec
-from modelferry.plan import DeployPlan, Plan, PushPlan, RollbackPlan, RunContext, Stage, describe
+from modelferry.plan import DeployPlan, Plan, RollbackPlan, RunContext, Stage, describe
 from modelferry.preflight import Ready, preflight, resolve
 from modelferry.recorder import Recorder
-from modelferry.registry.client import Registry
-from modelferry.stages.build import build_image, build_target
+from modelferry.sources.open_model import OpenModel
+from modelferry.stages.build import Destination, base_layers, build_image, build_target
 from modelferry.stages.build_key import build_key, current_digests, known_images
-from modelferry.stages.fetch import fetch_model
+from modelferry.stages.fetch import hash_model, open_model, put_on_disk
 from modelferry.stages.push import push_image
 from modelferry.stages.released import read_released
 from modelferry.stages.reuse import take_release
@@ -55,10 +56,11 @@ def run(plan: Plan, recorder: Recorder) -> None:
                 images = stack.enter_context(
                     run_images(ready.engine, plan.build.kept_as, plan.context.run_label)
                 )
-                image = _build(plan, plan.build, model, last, images, recorder)
+                to = _destination(plan, ready, last)
+                image = _build(plan, plan.build, model, to, images, recorder)
                 tested = _test(plan, plan.build, model, image, images, recorder)
-                if plan.push and ready.registry:
-                    pushed = _push(plan.push, tested, ready.registry, recorder)
+                if to:
+                    pushed = _push(to, tested, recorder)
             if plan.deploy and ready.target:
                 _deploy(plan, plan.deploy, pushed, ready.target, recorder)
     finally:
@@ -146,54 +148,80 @@ def _roll_back(plan: Plan, spec: RollbackPlan, recorder: Recorder) -> None:
     recorder.note(rollout=rollout)
 
 
-def _fetch(plan: Plan, ready: Ready, recorder: Recorder) -> Model | None:
+def _fetch(plan: Plan, ready: Ready, recorder: Recorder) -> OpenModel | None:
+    """The model is read beside the build, unless the build needs its files, or there is none."""
     if plan.model is None or ready.model is None:
         return None
     lines, workspace = plan.model, plan.context.workspace
     with recorder.stage("fetch") as note:
-        model = fetch_model(
-            lines,
-            ready.model,
-            plan.context.temp / "model",
-            resolve=lambda: resolve(lines, workspace),
-            workspace=workspace,
+        model = open_model(
+            lines, ready.model, resolve=lambda: resolve(lines, workspace), workspace=workspace
         )
-        note.figure = f"{model.resolved.version}, {format_bytes(model.resolved.size_bytes)}"
-        note.moved_bytes = model.resolved.size_bytes
-    recorder.note(resolved=model.resolved, model=model)
+        note.figure = "beside the build"
+        if lines.in_context:
+            model = put_on_disk(model, plan.context.temp / "model")
+            note.figure, note.moved_bytes = _fetched(model.resolved), model.fetched_bytes
+        elif plan.build is None:
+            checked, note.moved_bytes = hash_model(model)
+            note.figure = _fetched(checked.resolved)
+            recorder.note(resolved=checked.resolved, model=checked)
     return model
+
+
+def _fetched(resolved: ResolvedModel) -> str:
+    return f"{resolved.version}, {format_bytes(resolved.size_bytes)}"
+
+
+def _destination(plan: Plan, ready: Ready, last: LastRelease) -> Destination | None:
+    if not (plan.push and ready.registry):
+        return None
+    return Destination(
+        push=plan.push,
+        registry=ready.registry,
+        released=last.released,
+        build_key=last.build_key,
+    )
 
 
 def _build(
     plan: Plan,
     spec: BuildSpec,
-    model: Model | None,
-    last: LastRelease,
+    model: OpenModel | None,
+    to: Destination | None,
     images: RunImages,
     recorder: Recorder,
 ) -> Image:
     context = plan.context
     with recorder.stage("build") as note:
-        image = build_image(
+        built = build_image(
             spec,
             model,
             images=images,
             labels=(),
-            annotations=_annotations(context, last.build_key),
-            push_name=plan.push.name if plan.push else None,
+            annotations=_annotations(context, to.build_key if to else None),
+            load=plan.tests is not None or plan.push is None,
+            destination=to,
+            base=partial(base_layers, spec, images.engine),
             temp=context.temp,
             workspace=context.workspace,
-            in_context=_in_context(plan, model),
         )
+        image = built.image
         note.figure = f"{len(image.layers)} layers, {format_bytes(image.size_bytes)}"
     recorder.note(image=image)
+    if model and built.model:
+        recorder.note(resolved=built.model.resolved, model=built.model)
+        if not model.on_disk:
+            figure = _fetched(built.model.resolved)
+            recorder.amend(
+                "fetch", figure=figure, moved_bytes=built.fetched_bytes, seconds=built.fetch_s
+            )
     return image
 
 
 def _test(
     plan: Plan,
     spec: BuildSpec,
-    model: Model | None,
+    model: OpenModel | None,
     image: Image,
     images: RunImages,
     recorder: Recorder,
@@ -216,24 +244,22 @@ def _test(
                 images=images,
                 temp=context.temp,
                 workspace=context.workspace,
-                in_context=_in_context(plan, model),
+                in_context=model.on_disk if model else (),
             ),
         )
         note.figure = _asked(plan.tests)
     return tested
 
 
-def _in_context(plan: Plan, model: Model | None) -> tuple[FetchedFile, ...]:
-    return model.files if model and plan.model and plan.model.in_context else ()
-
-
-def _push(
-    push: PushPlan, tested: TestedImage, registry: Registry, recorder: Recorder
-) -> PushedImage:
+def _push(to: Destination, tested: TestedImage, recorder: Recorder) -> PushedImage:
     resolved = recorder.report.resolved
     with recorder.stage("push") as note:
         pushed = push_image(
-            tested, push, registry=registry, model_version=resolved.version if resolved else ""
+            tested,
+            to.push,
+            registry=to.registry,
+            released=to.released,
+            model_version=resolved.version if resolved else "",
         )
         note.figure = f"{pushed.ref.name}, tags {', '.join(pushed.tags)}"
         note.moved_bytes = pushed.uploaded_bytes

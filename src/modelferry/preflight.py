@@ -69,7 +69,7 @@ def preflight(plan: Plan) -> Ready:
         registry=registry.result(),
         target=target.result(),
     )
-    _raise_any(_lack_of_disk(ready, plan.context.temp))
+    _raise_any(_lack_of_disk(plan, ready))
     return ready
 
 
@@ -153,14 +153,16 @@ def _target(deploy: DeployPlan, plan: Plan) -> Target:
     return prepare(deploy, built=built, context=plan.context)
 
 
-def _lack_of_disk(ready: Ready, temp: Path) -> list[FerryError]:
-    """The model lies once in our folder and, while it is loaded, twice in the engine's."""
-    if ready.model is None:
+def _lack_of_disk(plan: Plan, ready: Ready) -> list[FerryError]:
+    """The model lies in our folder only for `model-in-context`; while it is loaded, twice in the
+    engine's."""
+    if ready.model is None or plan.model is None:
         return []
+    temp = plan.context.temp
     size = ready.model.size_bytes
     lacks: list[FerryError] = []
     free = shutil.disk_usage(_existing(temp)).free
-    if free < size:
+    if plan.model.in_context and free < size:
         lacks.append(
             ModelError(
                 f"not enough disk for the model below {temp.parent}",
@@ -169,7 +171,8 @@ def _lack_of_disk(ready: Ready, temp: Path) -> list[FerryError]:
             )
         )
     engine = ready.engine
-    if engine and engine.facts.free_bytes is not None:
+    loaded = plan.tests is not None or plan.push is None
+    if engine and engine.facts.free_bytes is not None and loaded:
         wanted = ENGINE_COPIES * size
         if engine.facts.free_bytes < wanted:
             lacks.append(

@@ -71,9 +71,16 @@ class Recorder:
         )
         self.note(stages=(*self.report.stages, result))
 
+    def amend(self, name: str, *, figure: str, moved_bytes: int, seconds: float) -> None:
+        """What is known of a stage only now, as its work went on beside the next one's."""
+        results = {each.name: each for each in self.report.stages}
+        result = replace(results[name], figure=figure, moved_bytes=moved_bytes, seconds=seconds)
+        self.note(stages=tuple((results | {name: result}).values()))
+        self._output.say(verdict_line(result))
+
     def _failed(self, name: str, note: StageNote, error: FerryError) -> None:
         note.mark, note.figure = "failed", " ".join(error.what.split())
-        self.fail(name, error)
+        self.fail(error.stage or name, error)
 
     def fail(self, stage: str, error: FerryError) -> None:
         """The first failure stays the one that is told."""

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from modelferry.artifacts import FetchedFile, Image, Model, ModelFile, ResolvedModel
+from modelferry.artifacts import (
+    FetchedFile,
+    Image,
+    LocalFile,
+    Model,
+    ModelFile,
+    ResolvedModel,
+)
 from modelferry.engine import Engine
 from modelferry.image.run_images import RunImages
 from modelferry.image.spec import BuildSpec
-from modelferry.stages.build import build_image
-from modelferry.values import ImageRef
+from modelferry.sources.copies import Copies
+from modelferry.sources.open_model import OpenModel
+from modelferry.stages.build import Destination, build_image
+from modelferry.values import Digest
 
 MADE_BY = "org.example.made-by"
 
@@ -41,6 +51,7 @@ class Yard:
         self.engine, self.base, self.folder, self.name = engine, base, folder, name
         self.context = folder / "context"
         self.context.mkdir(parents=True)
+        self.local: dict[ModelFile, Path] = {}
         self.images = RunImages(engine=engine, key=name, run_label=name)
         self.write("Dockerfile", DOCKERFILE)
         self.write("app.txt", f"{name} {os.urandom(8).hex()}")
@@ -70,32 +81,49 @@ class Yard:
             modified=None,
             source_line=1,
         )
-        return FetchedFile(
-            file=file, local_path=local, sha256=hashlib.sha256(local.read_bytes()).hexdigest()
+        self.local[file] = local
+        return FetchedFile(file=file, sha256=hashlib.sha256(local.read_bytes()).hexdigest())
+
+    def copies(self, model: Model) -> tuple[LocalFile, ...]:
+        files = model.resolved.files
+        return tuple(LocalFile(file=file, path=self.local[file]) for file in files)
+
+    def open(self, model: Model, *, in_context: bool = False) -> OpenModel:
+        """The model, to be read from where the yard made it."""
+        copies = self.copies(model)
+        return OpenModel(
+            model.resolved,
+            lambda _: Copies(copies),
+            resolve=lambda: model.resolved,
+            on_disk=copies if in_context else (),
         )
 
     def build(
         self,
         model: Model | None = None,
         *,
-        push_name: ImageRef | None = None,
+        destination: Destination | None = None,
+        load: bool = True,
         in_context: bool = False,
         images: RunImages | None = None,
+        base: Callable[[], Sequence[Digest] | None] = lambda: None,
+        annotations: tuple[tuple[str, str], ...] | None = None,
         **chosen: object,
     ) -> Image:
         temp = self.folder / f"temp-{os.urandom(4).hex()}"
         temp.mkdir()
         return build_image(
             replace(self.spec(), **chosen),
-            model,
+            self.open(model, in_context=in_context) if model else None,
             images=images or self.images,
             labels=(("org.example.kind", "test"),),
-            annotations=(("org.example.run", self.name),),
-            push_name=push_name,
+            annotations=(("org.example.run", self.name),) if annotations is None else annotations,
+            base=base,
+            load=load,
+            destination=destination,
             temp=temp,
             workspace=self.context,
-            in_context=model.files if model and in_context else (),
-        )
+        ).image
 
     def spec(self) -> BuildSpec:
         return BuildSpec(

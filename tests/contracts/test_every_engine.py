@@ -13,16 +13,17 @@ import pytest
 
 from modelferry.artifacts import Model, TestedImage, Verdict
 from modelferry.engine import Engine
+from modelferry.image import load
 from modelferry.image.app_layers import save_app
 from modelferry.image.buildx import build_app
 from modelferry.image.compose import GZIP_LAYER_TYPE, LAYER_TYPE, Composition, compose
 from modelferry.image.load import load_image
+from modelferry.image.released import Released
 from modelferry.image.workers import Stop
 from modelferry.plan.spec import PushPlan
 from modelferry.registry.client import Registry
-from modelferry.stages.build import build_target
+from modelferry.stages.build import Destination, build_target
 from modelferry.stages.push import push_image
-from modelferry.values import ImageRef
 from tests.contracts.conftest import Connect, MakeYard
 from tests.contracts.image_yard import MADE_BY, SMALL, Yard, run_in, sha256_in, sha256_of
 
@@ -54,7 +55,9 @@ def test_the_engines_are_what_their_names_say(connect: Connect) -> None:
 def test_the_app_reads_its_model_as_it_was_fetched(yard: Yard) -> None:
     small = yard.model("/model/model.onnx", "/model/words/vocabulary.txt", "/srv/weights.bin")
     big = yard.model("/model/big.bin", size=ALONE_BYTES)
-    model = Model(resolved=small.resolved, files=(*small.files, *big.files))
+    files = (*small.resolved.files, *big.resolved.files)
+    resolved = replace(small.resolved, files=files)
+    model = Model(resolved=resolved, files=(*small.files, *big.files))
     image = yard.build(model)
     assert sha256_in(yard.engine, image.engine_id, model) == sha256_of(model)
     assert yard.run(image.engine_id).startswith(yard.name)
@@ -79,12 +82,12 @@ def test_an_app_without_a_model(yard: Yard) -> None:
     assert yard.run(image.engine_id).startswith(yard.name)
 
 
-def test_after_a_change_of_code_only_the_code_is_new(yard: Yard) -> None:
-    name = ImageRef.parse("registry.example/app:1")
+def test_after_a_change_of_code_only_the_code_is_new(yard: Yard, push_plan: PushPlan) -> None:
+    to = Destination(push=push_plan, registry=Registry(push_plan.access), released=Released())
     model = yard.model("/model/model.onnx")
-    before = yard.build(model, push_name=name)
+    before = yard.build(model, destination=to)
     yard.write("app.txt", "new code")
-    after = yard.build(model, push_name=name)
+    after = yard.build(model, destination=to)
     assert yard.run(after.engine_id) == "new code"
     assert sha256_in(yard.engine, after.engine_id, model) == sha256_of(model)
     old = {layer.descriptor.digest for layer in before.layers}
@@ -123,13 +126,16 @@ def test_what_was_pushed_is_what_was_tested(
 ) -> None:
     """Pulled by another engine than it was built on."""
     model = yard.model("/model/model.onnx", "/srv/team/words.txt")
-    image = yard.build(model, push_name=push_plan.name)
+    registry = Registry(push_plan.access)
+    image = yard.build(
+        model, destination=Destination(push=push_plan, registry=registry, released=Released())
+    )
     app_types = {layer.descriptor.media_type for layer in image.layers if layer.origin == "app"}
     assert app_types <= {GZIP_LAYER_TYPE, LAYER_TYPE}
     pushed = push_image(
         TestedImage(image=image, verdict=Verdict.PASSED),
         push_plan,
-        registry=Registry(push_plan.access),
+        registry=registry,
     )
     assert pushed.digest == image.digest
     first = connect("first")
@@ -183,7 +189,7 @@ def test_a_model_in_the_context_of_the_test_target(yard: Yard, tmp_path: Path) -
         images=yard.images,
         temp=tmp_path,
         workspace=yard.context,
-        in_context=model.files,
+        in_context=yard.copies(model),
     )
     seen = run_in(yard.engine, target, "sha256sum", "/early/model.bin")
     assert seen.split()[0] == model.files[0].sha256
@@ -198,7 +204,7 @@ def test_an_app_built_by_another_builder(yard: Yard, testbed: dict[str, str]) ->
 
 
 def test_an_engine_that_lacks_the_apps_layers_gets_them_too(
-    yard: Yard, testbed: dict[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    yard: Yard, testbed: dict[str, str], tmp_path: Path
 ) -> None:
     """Somebody's prune, say. A builder elsewhere keeps no cache in the engine, but hands over
     plain layers; the containerd store gets compressed ones, as its own builder makes them."""
@@ -209,8 +215,21 @@ def test_an_engine_that_lacks_the_apps_layers_gets_them_too(
     yard.engine.client.images.remove(app.image_id, force=True)
     if compressed:
         yard.engine.client.api.prune_builds()  # an engine of the tests alone
-    loaded = load_image(yard.images, compose(saved.image, (), labels=(("a", "b"),)), saved.stored)
+    composed = compose(saved.image, (), labels=(("a", "b"),))
+    loaded = load_image(yard.images, (), lambda: composed)
     assert yard.run(loaded).startswith(yard.name)
+
+
+def test_an_engine_that_refuses_the_sparse_archive_gets_all(
+    yard: Yard, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever we believe that it has; the model is read from its source once more."""
+    monkeypatch.setattr(load, "lacking", lambda *_, **__: ())
+    model = yard.model("/model/model.onnx")
+    yard.build(model)
+    yard.write("app.txt", "new code")  # of which the engine's own is not enough: no name is on it
+    image = yard.build(model)
+    assert sha256_in(yard.engine, image.engine_id, model) == sha256_of(model)
     assert "sending all" in caplog.text
     caplog.clear()
 

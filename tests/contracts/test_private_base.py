@@ -10,9 +10,11 @@ import pytest
 
 from modelferry.artifacts import TestedImage, Verdict
 from modelferry.errors import BuildError, IdentityError
+from modelferry.image.released import Released
 from modelferry.image.spec import RegistryLogin
 from modelferry.plan.spec import PushPlan
 from modelferry.registry.client import Registry
+from modelferry.stages.build import Destination
 from modelferry.stages.push import push_image
 from modelferry.values import Secret
 from tests.contracts.conftest import Connect, MakeYard
@@ -35,7 +37,11 @@ def login(push_plan: PushPlan) -> RegistryLogin:
 @pytest.fixture
 def private_base(yard: Yard, push_plan: PushPlan) -> Iterator[str]:
     """Pushed, and no longer in the engine: it must be asked of the registry."""
-    image = yard.build(push_name=push_plan.name)
+    image = yard.build(
+        destination=Destination(
+            push=push_plan, registry=Registry(push_plan.access), released=Released()
+        )
+    )
     pushed = push_image(
         TestedImage(image=image, verdict=Verdict.PASSED),
         push_plan,

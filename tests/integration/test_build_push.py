@@ -22,6 +22,7 @@ from modelferry.artifacts import (
     FetchedFile,
     Image,
     Layer,
+    LocalFile,
     Model,
     ModelFile,
     PushedImage,
@@ -34,17 +35,21 @@ from modelferry.errors import BuildError, RegistryError
 from modelferry.image import load
 from modelferry.image.compose import LAYER_TYPE, AppImage, compose, sha256
 from modelferry.image.file_range import FileRange
+from modelferry.image.released import Released
 from modelferry.image.run_images import RunImages
 from modelferry.image.spec import BuildSpec
 from modelferry.plan.spec import PushPlan
 from modelferry.registry.access import RegistryAccess
 from modelferry.registry.client import Registry
 from modelferry.registry.manifests import StoredManifest, read_image
-from modelferry.stages.build import build_image
+from modelferry.sources.copies import Copies
+from modelferry.sources.open_model import OpenModel
+from modelferry.stages.build import Destination, build_image
 from modelferry.stages.push import push_image
 from modelferry.values import Digest, Secret
 
 MIB = 1 << 20
+LOCAL: dict[ModelFile, Path] = {}  # where the files of the tests' models are
 PRINT_TREE = (
     r"find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /etc/hostname "
     r"-o -path /etc/hosts -o -path /etc/resolv.conf \) -prune -o -printf '%p %y %m %U:%G %Ts %l\n'"
@@ -141,7 +146,12 @@ def registry(push_plan: PushPlan) -> Registry:
 
 @pytest.fixture
 def build(
-    engine: Engine, context: Path, tmp_path: Path, unique: str, push_plan: PushPlan
+    engine: Engine,
+    context: Path,
+    tmp_path: Path,
+    unique: str,
+    push_plan: PushPlan,
+    registry: Registry,
 ) -> Iterator[Build]:
     """build_image on the context, with what most tests do not care about filled in."""
     spec = BuildSpec(
@@ -163,26 +173,27 @@ def build(
     )
     runs: list[RunImages] = []
 
-    def run(model: Model | None = None, **given: object) -> Image:
+    def run(model: Model | None = None, *, in_context: bool = False, **given: object) -> Image:
         images = RunImages(engine=engine, key=unique, run_label=f"{unique}-{len(runs)}")
         runs.append(images)
         temp = tmp_path / f"temp-{len(list(tmp_path.iterdir()))}"
         temp.mkdir()
         own = {
             name: given.pop(name)
-            for name in ("annotations", "push_name", "in_context")
+            for name in ("annotations", "destination", "load")
             if name in given
         }
-        settings = {"annotations": (), "push_name": push_plan.name, **own}
+        to = Destination(push=push_plan, registry=registry, released=Released())
+        settings = {"annotations": (), "destination": to, "load": True, **own}
         return build_image(
             replace(spec, **given),
-            model,
+            opened(model, in_context=in_context) if model else None,
             images=images,
             labels=(),
             temp=temp,
             workspace=context,
             **settings,
-        )
+        ).image
 
     yield run
     for images in runs:
@@ -210,9 +221,20 @@ def make_model(folder: Path, seed: str, *files: tuple[str, int]) -> Model:
             source_line=1,
         )
         digest = hashlib.sha256(data).hexdigest()
-        fetched.append(FetchedFile(file=file, local_path=local, sha256=digest))
+        LOCAL[file] = local
+        fetched.append(FetchedFile(file=file, sha256=digest))
     resolved = ResolvedModel(files=tuple(f.file for f in fetched), version="v1", reasons=())
     return Model(resolved=resolved, files=tuple(fetched))
+
+
+def opened(model: Model, *, in_context: bool = False) -> OpenModel:
+    copies = tuple(LocalFile(file=file, path=LOCAL[file]) for file in model.resolved.files)
+    return OpenModel(
+        model.resolved,
+        lambda _: Copies(copies),
+        resolve=lambda: model.resolved,
+        on_disk=copies if in_context else (),
+    )
 
 
 def push(image: Image, plan: PushPlan, registry: Registry) -> PushedImage:
@@ -297,8 +319,10 @@ def test_nothing_changes_in_the_image_but_the_files(
 def test_only_what_changed_is_sent(
     build: Build, model: Model, context: Path, push_plan: PushPlan, registry: Registry
 ) -> None:
-    first = push(build(model), push_plan, registry)
-    assert first.uploaded_bytes > 65 * MIB
+    image = build(model)
+    assert image.uploaded_bytes > 65 * MIB, "the model travels while the image is made"
+    first = push(image, push_plan, registry)
+    assert first.uploaded_bytes > image.uploaded_bytes
     assert push(build(model), push_plan, registry).uploaded_bytes == 0
     (context / "app.py").write_text("print('changed')\n")
     changed = push(build(model), push_plan, registry)
@@ -337,7 +361,7 @@ def test_the_engine_shows_where_the_model_came_from(
 
 
 def test_without_a_push_nothing_is_compressed(build: Build, model: Model, tmp_path: Path) -> None:
-    image = build(model, push_name=None)
+    image = build(model, destination=None)
     assert {layer.descriptor.media_type for layer in image.layers} == {LAYER_TYPE}
     assert list(tmp_path.rglob("*.gz")) == []
 
@@ -433,14 +457,14 @@ def test_a_model_in_the_context_is_there_while_building(
     write_dockerfile(
         context, f"FROM {small_base}", "COPY large.onnx /seen/", "RUN sha256sum /seen/* > /sum"
     )
-    image = build(model, in_context=model.files)
+    image = build(model, in_context=True)
     assert run(engine, image.engine_id, "cat /sum").split()[0] == model.files[0].sha256
     kept = run(engine, image.engine_id, "sha256sum /model/large.onnx")
     assert kept.split()[0] == model.files[0].sha256
     assert {path.name for path in context.iterdir()} == {"Dockerfile", "app.py"}
     write_dockerfile(context, f"FROM {small_base}", "RUN exit 1")
     with pytest.raises(BuildError):
-        build(model, in_context=model.files)
+        build(model, in_context=True)
     assert {path.name for path in context.iterdir()} == {"Dockerfile", "app.py"}
 
 
@@ -505,7 +529,7 @@ def test_the_engine_takes_a_full_archive_when_it_lacks_the_app(
     config = json.dumps({"architecture": architecture, "os": system, "config": {}}).encode()
     composed = compose(AppImage(config=config, layers=(layer,)), ())
     images = RunImages(engine=engine, key=unique, run_label=unique)
-    loaded = load.load_image(images, composed, {layer.diff_id: content})
+    loaded = load.load_image(images, (), lambda: composed)
     try:
         assert loaded in (composed.config.digest, composed.manifest.digest)
         assert engine.client.images.get(loaded).id == loaded
@@ -526,7 +550,9 @@ def test_an_image_that_cannot_be_loaded_is_an_error(engine: Engine, unique: str)
     config = b'{"architecture":"amd64","os":"linux","config":{}}'
     composed = compose(AppImage(config=config, layers=(layer,)), ())
     with pytest.raises(BuildError, match="did not load the image"):
-        load.load_image(RunImages(engine=engine, key=unique, run_label=unique), composed, {})
+        load.load_image(
+            RunImages(engine=engine, key=unique, run_label=unique), (), lambda: composed
+        )
     for image_id in (composed.config.digest, composed.manifest.digest):
         assert engine.request("GET", f"/images/{image_id}/json").status_code == 404
 
@@ -566,7 +592,7 @@ def test_a_blob_that_is_missing_means_no_tag(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     image = build(model)
-    lost = image.layers[-1].descriptor.digest
+    lost = image.layers[0].descriptor.digest
     upload = Registry.upload_blob
 
     def lose_one(self: Registry, repository: str, blob: object, count: object) -> None:

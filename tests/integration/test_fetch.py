@@ -21,10 +21,11 @@ from modelferry.artifacts import Model, ResolvedModel
 from modelferry.errors import Cancelled, ChecksumMismatch, InputError, ModelChanged, ModelError
 from modelferry.plan.spec import ModelPlan
 from modelferry.sources import resolve_model, resume
+from modelferry.sources.open_model import OpenModel
 from modelferry.sources.ranges import PART_BYTES
 from modelferry.sources.spec import ModelLine, SourceKind, StorageAccess
 from modelferry.stages import fetch as fetch_stage
-from modelferry.stages.fetch import fetch_model
+from modelferry.stages.fetch import hash_model, open_model, put_on_disk
 from modelferry.values import format_bytes
 from testbed.certificates import make_certificate
 from tests.contracts.range_server import RangeServer, Request, Served, serve
@@ -85,14 +86,14 @@ class Job:
             self.plan.lines, self.plan.access, marker=None, version=None, workspace=self.workspace
         )
 
-    def fetch(self) -> Model:
-        return fetch_model(
-            self.plan,
-            self.resolved,
-            self.folder,
-            resolve=self.resolve,
-            workspace=self.workspace,
-        )
+    def open(self) -> OpenModel:
+        return open_model(self.plan, self.resolved, resolve=self.resolve, workspace=self.workspace)
+
+    def fetch(self) -> OpenModel:
+        return put_on_disk(self.open(), self.folder)
+
+    def hash(self) -> Model:
+        return hash_model(self.open())[0]
 
     @property
     def left(self) -> list[str]:
@@ -108,11 +109,14 @@ def line_of(server: RangeServer, path: str = PATH, number: int = 1) -> ModelLine
     return model_line(SourceKind.HTTPS, path[1:], number, authority=server.host)
 
 
-def only_body(model: Model) -> bytes:
+def only_body(model: OpenModel) -> bytes:
+    (copy,) = model.on_disk
+    return copy.path.read_bytes()
+
+
+def only_sum(model: Model) -> str:
     (file,) = model.files
-    body = file.local_path.read_bytes()
-    assert hashlib.sha256(body).hexdigest() == file.sha256
-    return body
+    return file.sha256
 
 
 def swap_at(server: RangeServer, percent: int, times: int) -> Callable[[Request], None]:
@@ -177,6 +181,7 @@ def test_a_flipped_byte_is_found_by_the_sum(server: RangeServer, tmp_path: Path)
     job = Job(tmp_path / "out", line_of(server), sha256=((None, right),))
     assert only_body(job.fetch()) == BODY
     server.fault = lambda request: "flip" if request.start == PART_BYTES else None
+    job = Job(tmp_path / "again", line_of(server), sha256=((None, right),))
     wrong = bytearray(BODY)
     wrong[PART_BYTES] ^= 1
     with pytest.raises(ChecksumMismatch) as caught:
@@ -214,7 +219,7 @@ def test_a_sum_for_no_one_file_is_refused_before_a_byte_moves(
 def test_a_sum_finds_its_file_by_name(server: RangeServer, tmp_path: Path, name: str) -> None:
     server.objects = {"/m/a.bin": Served(b"x"), "/m/b.bin": Served(b"y")}
     lines = (line_of(server, "/m/a.bin", 1), line_of(server, "/m/b.bin", 2))
-    assert len(Job(tmp_path / "out", *lines, sha256=((name, SUM.upper()),)).fetch().files) == 2
+    assert len(Job(tmp_path / "out", *lines, sha256=((name, SUM.upper()),)).fetch().on_disk) == 2
     with pytest.raises(ChecksumMismatch, match=r"a\.bin"):
         Job(tmp_path / "bad", *lines, sha256=((name, "0" * 64),)).fetch()
 
@@ -261,7 +266,7 @@ def test_one_model_from_every_kind_of_storage(
         model_line(SourceKind.FILE, "f", 4, target=PurePosixPath("/f"), target_is_folder=False),
     )
     model = Job(tmp_path / "out", *lines, access=access, workspace=tmp_path).fetch()
-    found = {str(file.file.image_path): file.local_path.read_bytes() for file in model.files}
+    found = {str(copy.file.image_path): copy.path.read_bytes() for copy in model.on_disk}
     assert found == {
         "/opt/b/1": b"blob 1",
         "/opt/b/2": b"blob 2",
@@ -281,8 +286,8 @@ def test_many_small_files(testbed: dict[str, str], unique: str, tmp_path: Path) 
         blob.put(f"m/{name}", body)
     model = Job(tmp_path / "out", blob.line("m/"), access=blob.access).fetch()
     found = {
-        str(file.file.image_path.relative_to("/model")): file.local_path.read_bytes()
-        for file in model.files
+        str(copy.file.image_path.relative_to("/model")): copy.path.read_bytes()
+        for copy in model.on_disk
     }
     assert found == bodies
     blob.client.delete_container()
@@ -296,7 +301,7 @@ def test_memory_stays_within_the_window(tmp_path: Path) -> None:
     job = Job(tmp_path / "out", model_line(SourceKind.FILE, "big.bin"), workspace=tmp_path)
     tracemalloc.start()
     try:
-        assert job.fetch().files[0].local_path.stat().st_size == 512 * 1024 * 1024
+        assert job.hash().resolved.size_bytes == 512 * 1024 * 1024
         _, peak_bytes = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import pytest
 
@@ -47,7 +47,7 @@ def model_file(name: str, etag: str) -> ModelFile:
 def with_model(*names: str) -> RunReport:
     files = tuple(model_file(name, f"etag-{name}") for name in names)
     resolved = ResolvedModel(files=files, version="v3", reasons=("{latest}: v3 of 3 versions",))
-    fetched = tuple(FetchedFile(file=f, local_path=Path("x"), sha256=f"sha-{f.uri}") for f in files)
+    fetched = tuple(FetchedFile(file=f, sha256=f"sha-{f.uri}") for f in files)
     return RunReport(resolved=resolved, model=Model(resolved=resolved, files=fetched))
 
 

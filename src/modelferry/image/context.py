@@ -8,25 +8,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modelferry.artifacts import FetchedFile
+from modelferry.artifacts import LocalFile
 from modelferry.errors import BuildError
 
 
 @contextmanager
 def files_in_context(
-    files: tuple[FetchedFile, ...], context: Path, dockerfile: Path
+    files: tuple[LocalFile, ...], context: Path, dockerfile: Path
 ) -> Iterator[None]:
     """Each file stands at the top of the context under its name in the image.
 
     Nothing of the user's is overwritten, and nothing is left behind. A file that .dockerignore
     keeps out of the context is refused: the build would go on without it and say nothing.
     """
-    _refuse_ignored([fetched.file.image_path.name for fetched in files], context, dockerfile)
+    _refuse_ignored([local.file.image_path.name for local in files], context, dockerfile)
     placed: list[Path] = []
     try:
-        for fetched in files:
-            target = context / fetched.file.image_path.name
-            _place(fetched, target)
+        for local in files:
+            target = context / local.file.image_path.name
+            _place(local, target)
             placed.append(target)
         yield
     finally:
@@ -52,14 +52,14 @@ def _refuse_ignored(names: list[str], context: Path, dockerfile: Path) -> None:
             )
 
 
-def _place(fetched: FetchedFile, target: Path) -> None:
+def _place(local: LocalFile, target: Path) -> None:
     if os.path.lexists(target):
         raise BuildError(
-            f"`model-in-context` would put {fetched.file.uri} at {target}, where something is",
+            f"`model-in-context` would put {local.file.uri} at {target}, where something is",
             do="Remove it, or name the file otherwise: `model: SOURCE => /folder/NAME`.",
         )
     try:
-        target.hardlink_to(fetched.local_path)
+        target.hardlink_to(local.path)
     except OSError:  # another file system, or one without links
-        shutil.copyfile(fetched.local_path, target)
+        shutil.copyfile(local.path, target)
     target.chmod(0o644)  # COPY keeps the mode, and an app that is not root must read it

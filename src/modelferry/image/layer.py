@@ -4,17 +4,16 @@ read from wherever the file is, and every byte range can be produced again at an
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from modelferry.artifacts import ModelFile
 from modelferry.image import tar
 
 MIB = 1 << 20
 ALONE_FROM_BYTES = 64 * MIB  # a file from this size on is a layer of its own
 BUNDLE_BYTES = 256 * MIB  # smaller ones share layers up to this size
-
-Read = Callable[[int, int], bytes]  # the bytes from start up to, not including, stop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,48 +30,59 @@ class Folder:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerFile:
     path: PurePosixPath  # absolute; no parent is a symlink in the image below
-    size_bytes: int
-    read: Read
     folders: tuple[Folder, ...]  # the parents
+    file: ModelFile  # where its content is
+
+    @property
+    def size_bytes(self) -> int:
+        return self.file.size_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A stretch of a layer: computed bytes, or [start, stop) of one file's content."""
+
+    computed: bytes = b""
+    file: ModelFile | None = None
+    start: int = 0
+    stop: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """A stretch of a layer: computed bytes, or the whole content of one file."""
+    """Computed bytes, or the whole content of one file; counted from the layer's first byte."""
 
     start: int
     stop: int
     computed: bytes
     file: LayerFile | None
 
-    def read(self, start: int, stop: int) -> bytes:
-        """A range counted from the layer's first byte, cut to this segment."""
-        inner = max(start, self.start) - self.start, min(stop, self.stop) - self.start
-        return self.file.read(*inner) if self.file else self.computed[slice(*inner)]
+    def cut(self, start: int, stop: int) -> Piece:
+        start, stop = max(start, self.start) - self.start, min(stop, self.stop) - self.start
+        if self.file:
+            return Piece(file=self.file.file, start=start, stop=stop)
+        return Piece(computed=self.computed[start:stop])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerView:
     files: tuple[LayerFile, ...]
+    folders: tuple[Folder, ...]  # outermost first
     segments: tuple[Segment, ...]  # without gaps, in order
 
     @property
     def size_bytes(self) -> int:
         return self.segments[-1].stop
 
-    def read(self, start: int, stop: int) -> bytes:
-        stop = min(stop, self.size_bytes)
+    def pieces(self, start: int = 0, stop: int | None = None) -> Iterator[Piece]:
+        """What bytes [start, stop) of the layer are made of, in order."""
+        stop = self.size_bytes if stop is None else stop
         first = bisect_right(self.segments, start, key=lambda segment: segment.start) - 1
-        parts: list[bytes] = []
         for segment in self.segments[first:]:
             if segment.start >= stop:
                 break
-            parts.append(segment.read(start, stop))
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def chunks(self, step: int = 4 * MIB) -> Iterator[bytes]:
-        for start in range(0, self.size_bytes, step):
-            yield self.read(start, start + step)
+            if segment.stop > start:
+                yield segment.cut(start, stop)
 
 
 def plan_layers(files: Iterable[LayerFile]) -> tuple[LayerView, ...]:
@@ -93,8 +103,9 @@ def plan_layers(files: Iterable[LayerFile]) -> tuple[LayerView, ...]:
 def make_layer(files: tuple[LayerFile, ...]) -> LayerView:
     """Raises ValueError for a path that would leave the image's root."""
     segments: list[Segment] = []
-    folders = {folder.path: folder for file in files for folder in file.folders}
-    computed = b"".join(_folder_header(folders[path]) for path in sorted(folders))
+    known = {folder.path: folder for file in files for folder in file.folders}
+    folders = tuple(known[path] for path in sorted(known))
+    computed = b"".join(_folder_header(folder) for folder in folders)
     position = 0
     for file in files:
         computed += tar.file_header(entry_name(file.path), file.size_bytes)
@@ -106,7 +117,7 @@ def make_layer(files: tuple[LayerFile, ...]) -> LayerView:
             position = stop
         computed = tar.padding(file.size_bytes)
     segments.append(_computed(position, computed + tar.END))
-    return LayerView(files=files, segments=tuple(segments))
+    return LayerView(files=files, folders=folders, segments=tuple(segments))
 
 
 def entry_name(path: PurePosixPath) -> str:

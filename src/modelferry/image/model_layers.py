@@ -1,90 +1,133 @@
-"""The fetched model → its layers: where each file goes in this image, and each layer's digest."""
+"""The model's files as layers of this image: where each goes, and what is told of it there."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
-from modelferry.artifacts import Descriptor, FetchedFile, Layer
-from modelferry.errors import BuildError
-from modelferry.image.compose import LAYER_TYPE, ModelLayer, files_annotation
-from modelferry.image.file_range import FileRange
-from modelferry.image.layer import LayerFile, LayerView, plan_layers
-from modelferry.image.parents import Placement
-from modelferry.image.workers import Stop, workers
-from modelferry.progress import Meter, metered
-from modelferry.values import Digest
+from modelferry.artifacts import Descriptor, FetchedFile, Layer, ModelFile
+from modelferry.image.compose import LAYER_TYPE, ModelLayer
+from modelferry.image.layer import Folder, LayerFile, LayerView, plan_layers
+from modelferry.image.placement import Placement
+from modelferry.image.released import FileRecord, ModelRecord, ReleasedLayer, model_annotations
+from modelferry.image.stream import Sums
 
-_HASHERS = 2  # hashlib lets other threads run; more of them would only wait for the disk
+Placements = Mapping[PurePosixPath, Placement]  # by the path that was asked for
 
-Place = Callable[[list[PurePosixPath]], dict[PurePosixPath, Placement]]
+# What an image may bring with it: as symlinks, or with owners and modes of their own.
+_USUAL = re.compile(
+    r"bin|boot|dev|etc|home|lib(32|64|x32)?|media|mnt|opt|proc|root|run|sbin|srv|sys|tmp|usr|var"
+)
 
 
-def make_model_layers(
-    files: tuple[FetchedFile, ...], place: Place, stop: Stop
-) -> tuple[ModelLayer, ...]:
-    if not files:
-        return ()
-    placements = place([fetched.file.image_path for fetched in files])
-    fetched_at: dict[PurePosixPath, FetchedFile] = {}
-    for fetched in files:
-        path = placements[fetched.file.image_path].path
-        if path in fetched_at:
-            raise BuildError(
-                f"{fetched.file.image_path} and {fetched_at[path].file.image_path} "
-                f"are one place in the image: {path}",
-                do="Give one of them another PATH in `model`.",
+def guess_placements(
+    paths: Iterable[PurePosixPath], released: Iterable[ReleasedLayer]
+) -> Placements | None:
+    """For a start before the app is built: where the last release has them, else in folders that
+    no base image brings. None where one had to know the image."""
+    records = [layer.model for layer in released if layer.model]
+    before = {
+        file.path: _placement(file.place, record) for record in records for file in record.files
+    }
+    guess = {path: before.get(path) or _made_by_us(path) for path in paths}
+    found = {path: placement for path, placement in guess.items() if placement}
+    return found if len(found) == len(guess) else None
+
+
+def _placement(place: PurePosixPath, record: ModelRecord) -> Placement:
+    parents = tuple(folder for folder in record.folders if folder.path in place.parents)
+    return Placement(path=place, folders=parents)
+
+
+def _made_by_us(path: PurePosixPath) -> Placement | None:
+    if len(path.parts) < 3 or _USUAL.fullmatch(path.parts[1]):
+        return None
+    folders = tuple(Folder(path=parent) for parent in reversed(path.parents[:-1]))
+    return Placement(path=path, folders=folders)
+
+
+def as_asked(files: Iterable[ModelFile]) -> Placements:
+    """For who wants the files' sums, and no image."""
+    return {file.image_path: Placement(path=file.image_path, folders=()) for file in files}
+
+
+def plan_model(files: Iterable[ModelFile], placements: Placements) -> tuple[LayerView, ...]:
+    places = [(file, placements[file.image_path]) for file in files]
+    return plan_layers(
+        LayerFile(path=place.path, folders=place.folders, file=file) for file, place in places
+    )
+
+
+def fetched_files(views: Sequence[LayerView], sums: Sequence[Sums]) -> tuple[FetchedFile, ...]:
+    return tuple(
+        FetchedFile(file=each.file, sha256=sha256)
+        for view, known in zip(views, sums, strict=True)
+        for each, sha256 in zip(view.files, known.files, strict=True)
+    )
+
+
+def find_released(view: LayerView, released: Iterable[ReleasedLayer]) -> ReleasedLayer | None:
+    """One that was made of the same files and folders, and so has the same bytes."""
+    for layer in released:
+        record = layer.model
+        if (
+            record
+            and layer.descriptor.size_bytes == view.size_bytes
+            and record.folders == view.folders
+            and len(record.files) == len(view.files)
+            and all(
+                known.is_of(each.file, each.path)
+                for known, each in zip(record.files, view.files, strict=True)
             )
-        fetched_at[path] = fetched
-    views = plan_layers(
-        _layer_file(fetched, placements[fetched.file.image_path]) for fetched in files
-    )
-    total = sum(view.size_bytes for view in views)
-    with (
-        metered("hash model layers", total) as meter,
-        workers(_HASHERS, "hash", stop) as pool,
-    ):
-        return tuple(pool.map(lambda view: _model_layer(view, fetched_at, meter, stop), views))
+        ):
+            return layer
+    return None
 
 
-def _layer_file(fetched: FetchedFile, placement: Placement) -> LayerFile:
-    size = fetched.file.size_bytes
-    return LayerFile(
-        path=placement.path,
-        size_bytes=size,
-        read=FileRange(path=fetched.local_path, start=0, size_bytes=size).read,
-        folders=placement.folders,
-    )
+def released_sums(layer: ReleasedLayer) -> Sums:
+    files = layer.model.files if layer.model else ()
+    return Sums(layer=layer.descriptor.digest, files=tuple(file.sha256 for file in files))
 
 
-def _model_layer(
-    view: LayerView, fetched_at: dict[PurePosixPath, FetchedFile], meter: Meter, stop: Stop
+def model_layer(
+    view: LayerView, sums: Sums, read: Callable[[int, int], bytes], released: ReleasedLayer | None
 ) -> ModelLayer:
-    digest = hash_layer(view, meter, stop)
-    inside = [fetched_at[file.path] for file in view.files]
-    descriptor = Descriptor(
-        media_type=LAYER_TYPE,
-        digest=digest,
-        size_bytes=view.size_bytes,
-        annotations=files_annotation(inside),
+    descriptor = (
+        released.descriptor
+        if released
+        else Descriptor(
+            media_type=LAYER_TYPE,
+            digest=sums.layer,
+            size_bytes=view.size_bytes,
+            annotations=model_annotations(_record(view, sums)),
+        )
     )
     return ModelLayer(
-        layer=Layer(descriptor=descriptor, diff_id=digest, origin="model", read=view.read),
-        history=_history(inside),
+        layer=Layer(descriptor=descriptor, diff_id=sums.layer, origin="model", read=read),
+        history=_history(view),
     )
 
 
-def hash_layer(view: LayerView, meter: Meter, stop: Stop) -> Digest:
-    found = hashlib.sha256()
-    for chunk in view.chunks():
-        stop.check()
-        found.update(chunk)
-        meter.add(len(chunk))
-    return Digest(f"sha256:{found.hexdigest()}")
+def _record(view: LayerView, sums: Sums) -> ModelRecord:
+    return ModelRecord(
+        files=tuple(
+            FileRecord(
+                uri=each.file.uri,
+                path=each.file.image_path,
+                place=each.path,
+                etag=each.file.etag,
+                version_id=each.file.version_id,
+                size_bytes=each.size_bytes,
+                sha256=sha256,
+            )
+            for each, sha256 in zip(view.files, sums.files, strict=True)
+        ),
+        folders=view.folders,
+    )
 
 
-def _history(inside: list[FetchedFile]) -> str:
-    first = inside[0].file
-    more = f" and {len(inside) - 1} more" if len(inside) > 1 else ""
+def _history(view: LayerView) -> str:
+    first = view.files[0].file
+    more = f" and {len(view.files) - 1} more" if len(view.files) > 1 else ""
     return f"MODEL {first.uri} => {first.image_path}{more}"

@@ -1,13 +1,16 @@
-"""Threads that read gigabytes, and end within moments when the run is cancelled."""
+"""Threads that move gigabytes, and end within moments when the run is cancelled."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from modelferry.errors import Cancelled
+
+T = TypeVar("T")
 
 
 class Stop:
@@ -34,3 +37,35 @@ def workers(count: int, name: str, stop: Stop) -> Iterator[Executor]:
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def in_thread(call: Callable[[], T], name: str) -> Future[T]:
+    """A daemon's, not an executor's: work that is stuck in a dead connection must not hold up
+    the end of the run."""
+    future: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - raised again by future.result()
+            future.set_exception(error)
+
+    threading.Thread(target=work, name=name, daemon=True).start()
+    return future
+
+
+def wait_for(needed: Collection[Future[Any]], watched: Collection[Future[Any]]) -> None:
+    """Until all `needed` are done; raises what any of `watched`, which holds them, failed with."""
+    pending = set(watched)
+    while not all(future.done() for future in needed):
+        done, pending = wait(pending, return_when=FIRST_COMPLETED)
+        _raise_any(done)
+    _raise_any(needed)
+
+
+def _raise_any(done: Collection[Future[Any]]) -> None:
+    """What made the others stop comes before their having been stopped."""
+    errors = [error for future in done if (error := future.exception())]
+    errors.sort(key=lambda error: isinstance(error, Cancelled))
+    if errors:
+        raise errors[0]

@@ -60,7 +60,7 @@ def push_image(
         digest=image.digest,
         tags=push.tags,
         model_version=model_version,
-        uploaded_bytes=uploaded,
+        uploaded_bytes=uploaded + image.uploaded_bytes,
     )
 
 

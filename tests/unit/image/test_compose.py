@@ -1,7 +1,7 @@
 import hashlib
 import json
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
@@ -183,7 +183,7 @@ def test_where_the_model_came_from_can_be_read_again() -> None:
         modified=datetime(2026, 1, 1, tzinfo=UTC),
         source_line=1,
     )
-    fetched = FetchedFile(file=file, local_path=Path("/tmp/x"), sha256="ab" * 32)
+    fetched = FetchedFile(file=file, sha256="ab" * 32)
     ((name, text),) = files_annotation((fetched,))
     assert name == "modelferry.model.files"
     assert json.loads(text) == [

@@ -2,7 +2,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from modelferry.artifacts import FetchedFile, ModelFile
+from modelferry.artifacts import LocalFile, ModelFile
 from modelferry.errors import BuildError
 from modelferry.image.context import files_in_context
 
@@ -15,7 +15,7 @@ def context(tmp_path: Path) -> Path:
     return folder
 
 
-def fetched(tmp_path: Path, name: str, target: str) -> FetchedFile:
+def fetched(tmp_path: Path, name: str, target: str) -> LocalFile:
     local = tmp_path / f"spool-{name}"
     local.write_bytes(b"weights")
     local.chmod(0o600)
@@ -28,7 +28,7 @@ def fetched(tmp_path: Path, name: str, target: str) -> FetchedFile:
         modified=None,
         source_line=1,
     )
-    return FetchedFile(file=file, local_path=local, sha256="0" * 64)
+    return LocalFile(file=file, path=local)
 
 
 def names(folder: Path) -> set[str]:

@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelferry.artifacts import ModelFile
 from modelferry.image.layer import (
     ALONE_FROM_BYTES,
     BUNDLE_BYTES,
     Folder,
     LayerFile,
     LayerView,
+    Piece,
     make_layer,
     plan_layers,
 )
@@ -20,26 +22,43 @@ from modelferry.image.layer import (
 GIB = 1 << 30
 
 
+CONTENTS: dict[ModelFile, bytes] = {}
+
+
 def file(path: str, data: bytes, *folders: Folder) -> LayerFile:
-    return LayerFile(
-        path=PurePosixPath(path),
-        size_bytes=len(data),
-        read=lambda start, stop: data[start:stop],
-        folders=folders,
-    )
+    made = sized(path, len(data), *folders)
+    CONTENTS[made.file] = data
+    return made
 
 
-def sized(path: str, size: int) -> LayerFile:
-    return LayerFile(
-        path=PurePosixPath(path),
+def sized(path: str, size: int, *folders: Folder) -> LayerFile:
+    """Of zeros, as far as anybody asks."""
+    source = ModelFile(
+        uri=f"s3://bucket{path}",
+        image_path=PurePosixPath(path),
         size_bytes=size,
-        read=lambda start, stop: bytes(stop - start),
-        folders=(),
+        etag=None,
+        version_id=None,
+        modified=None,
+        source_line=len(CONTENTS),
     )
+    return LayerFile(path=PurePosixPath(path), folders=folders, file=source)
+
+
+def content(piece: Piece) -> bytes:
+    if piece.file is None:
+        return piece.computed
+    if piece.file in CONTENTS:
+        return CONTENTS[piece.file][piece.start : piece.stop]
+    return bytes(piece.stop - piece.start)
+
+
+def read(view: LayerView, start: int, stop: int) -> bytes:
+    return b"".join(map(content, view.pieces(start, stop)))
 
 
 def whole(view: LayerView) -> bytes:
-    return view.read(0, view.size_bytes)
+    return b"".join(map(content, view.pieces()))
 
 
 def opened(view: LayerView) -> tarfile.TarFile:
@@ -98,7 +117,7 @@ def test_pax_is_used_only_where_ustar_ends() -> None:
 @pytest.mark.parametrize("size", [8 * GIB - 1, 8 * GIB, 9 * GIB + 1])
 def test_sizes_around_eight_gib_are_written_as_readers_expect(size: int) -> None:
     view = make_layer((sized("/model/huge", size),))
-    head = view.read(0, 4096)
+    head = read(view, 0, 4096)
     with tarfile.open(fileobj=io.BytesIO(head), mode="r:") as archive:
         entry = archive.firstmember
     assert entry.size == size
@@ -106,7 +125,7 @@ def test_sizes_around_eight_gib_are_written_as_readers_expect(size: int) -> None
     headers = view.segments[0].stop
     assert headers == (512 if size < 8 * GIB else 1536)
     assert view.size_bytes == headers + size + pad + 1024
-    assert view.read(view.size_bytes - pad - 1024, view.size_bytes) == bytes(pad + 1024)
+    assert read(view, view.size_bytes - pad - 1024, view.size_bytes) == bytes(pad + 1024)
 
 
 contents = st.lists(
@@ -125,12 +144,12 @@ def test_any_range_is_that_range_of_the_whole(
         file(f"/m/{name}x", content, Folder(path=PurePosixPath("/m"))) for name, content in items
     )
     view = make_layer(files)
-    everything = b"".join(segment.read(0, view.size_bytes) for segment in view.segments)
+    everything = whole(view)
     assert len(everything) == view.size_bytes
     start = data.draw(st.integers(0, view.size_bytes))
-    stop = data.draw(st.integers(start, view.size_bytes + 10))
-    assert view.read(start, stop) == everything[start:stop]
-    assert b"".join(view.chunks(step=700)) == everything
+    stop = data.draw(st.integers(start, view.size_bytes))
+    assert read(view, start, stop) == everything[start:stop]
+    assert whole(view)[start:] == read(view, start, view.size_bytes)
 
 
 def test_the_bytes_are_the_same_on_every_machine_and_python() -> None:
@@ -175,3 +194,12 @@ def test_large_files_stand_alone_and_small_ones_share() -> None:
 def test_a_path_that_leaves_the_image_is_refused(path: str) -> None:
     with pytest.raises(ValueError, match="no absolute path"):
         make_layer((file(path, b""),))
+
+
+def test_each_piece_is_asked_for_once_and_in_order() -> None:
+    view = make_layer((file("/m/a", b"A" * 700), file("/m/empty", b""), file("/m/b", b"B" * 10)))
+    pieces = [(p.file.image_path.name, p.start, p.stop) for p in view.pieces() if p.file]
+    assert pieces == [("a", 0, 700), ("b", 0, 10)]
+    within = view.segments[1].start + 100
+    (piece,) = view.pieces(within, within + 50)
+    assert (piece.start, piece.stop) == (100, 150)

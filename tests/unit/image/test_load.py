@@ -1,8 +1,7 @@
 import io
 import json
 import tarfile
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterable
 
 import pytest
 
@@ -16,87 +15,90 @@ from modelferry.image.compose import (
     compose,
     sha256,
 )
-from modelferry.image.file_range import FileRange
-from modelferry.image.load import Entry, archive, entries, read_refusal
+from modelferry.image.load import Entry, archive, index_entries, lacking, read_refusal
 from modelferry.progress import log_meter
 from modelferry.values import Digest
 
 NAME = "modelferry.invalid/app:running"
-PLAIN, PACKED, MODEL = b"plain app layer", b"packed", b"model layer" * 100
+BASE, CODE, MODEL = b"base layer", b"code layer", b"model layer" * 100
 
 
 def reader(data: bytes) -> Callable[[int, int], bytes]:
     return lambda start, stop: data[start:stop]
 
 
-@pytest.fixture
-def stored(tmp_path: Path) -> dict[Digest, FileRange]:
-    (tmp_path / "saved").write_bytes(b"xx" + PLAIN)
-    return {sha256(PLAIN): FileRange(path=tmp_path / "saved", start=2, size_bytes=len(PLAIN))}
+def layer(data: bytes, origin: str = "app") -> Layer:
+    media_type = GZIP_LAYER_TYPE if origin == "app" else LAYER_TYPE
+    packed = b"packed " + data if origin == "app" else data
+    blob = Descriptor(media_type=media_type, digest=sha256(packed), size_bytes=len(packed))
+    return Layer(descriptor=blob, diff_id=sha256(data), origin=origin, read=reader(packed))
 
 
 @pytest.fixture
 def image() -> Composition:
-    app_blob = Descriptor(media_type=GZIP_LAYER_TYPE, digest=sha256(PACKED), size_bytes=len(PACKED))
-    app = Layer(descriptor=app_blob, diff_id=sha256(PLAIN), origin="app", read=reader(PACKED))
-    model_blob = Descriptor(media_type=LAYER_TYPE, digest=sha256(MODEL), size_bytes=len(MODEL))
-    model = Layer(descriptor=model_blob, diff_id=sha256(MODEL), origin="model", read=reader(MODEL))
     config = b'{"architecture":"amd64","os":"linux"}'
     return compose(
-        AppImage(config=config, layers=(app, app)), (ModelLayer(layer=model, history="m"),)
+        AppImage(config=config, layers=(layer(BASE), layer(CODE))),
+        (ModelLayer(layer=layer(MODEL, "model"), history="m"),),
+        seam=1,
     )
 
 
-def read_back(parts: tuple[Entry, ...]) -> dict[str, bytes]:
+def read_back(entries: Iterable[Entry]) -> dict[str, bytes]:
     with log_meter("load", None) as meter:
-        data = b"".join(archive(parts, meter))
+        data = b"".join(archive(entries, meter))
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         return {entry.name: tar.extractfile(entry).read() for entry in tar}
 
 
-def blob(digest: str) -> str:
-    return f"blobs/sha256/{digest[7:]}"
-
-
-def test_the_archive_for_the_classic_store(
-    image: Composition, stored: dict[Digest, FileRange]
-) -> None:
-    found = read_back(entries(image, image.layers[2:], stored, name=NAME, classic=True))
+def test_the_index_says_how_the_layers_make_the_image(image: Composition) -> None:
+    names = {sha256(MODEL): "run/0"}
+    found = read_back(index_entries(image, NAME, "run", names))
     (listed,) = json.loads(found["manifest.json"])
     assert listed["RepoTags"] == [NAME]
     assert found[listed["Config"]] == image.config_bytes
-    assert listed["Layers"] == [blob(sha256(data)) for data in (PLAIN, PLAIN, MODEL)]
-    assert found[listed["Layers"][2]] == MODEL
-    assert listed["Layers"][0] not in found  # the engine has it
-
-
-def test_the_full_archive_carries_what_the_classic_store_unpacks(
-    image: Composition, stored: dict[Digest, FileRange]
-) -> None:
-    found = read_back(entries(image, image.layers, stored, name=NAME, classic=True))
-    assert found[blob(sha256(PLAIN))] == PLAIN
-    assert found[blob(sha256(MODEL))] == MODEL
-
-
-def test_the_archive_for_the_containerd_store(
-    image: Composition, stored: dict[Digest, FileRange]
-) -> None:
-    found = read_back(entries(image, image.layers[2:], stored, name=NAME, classic=False))
+    base, code = (f"run/{sha256(data)[7:]}" for data in (BASE, CODE))
+    assert listed["Layers"] == [base, "run/0", code]
     assert json.loads(found["oci-layout"]) == {"imageLayoutVersion": "1.0.0"}
     (top,) = json.loads(found["index.json"])["manifests"]
     assert top["digest"] == image.manifest.digest
     assert top["annotations"] == {"io.containerd.image.name": NAME}
-    assert found[blob(top["digest"])] == image.manifest_bytes
-    assert found[blob(image.config.digest)] == image.config_bytes
-    assert found[blob(sha256(MODEL))] == MODEL
-    (listed,) = json.loads(found["manifest.json"])
-    assert listed["Layers"][:2] == [blob(sha256(PACKED))] * 2
+    assert image.manifest_bytes in found.values()
+
+
+IDS = {name: sha256(data) for name, data in (("base", BASE), ("code", CODE), ("model", MODEL))}
+
+
+@pytest.mark.parametrize(
+    ("stacks", "classic", "containerd"),
+    [
+        ([], "base model code", "base model code"),
+        ([["base", "code"]], "model code", "model"),
+        ([["base", "model"]], "code", "code"),
+        ([["base", "model", "code"]], "", ""),
+        ([["model"], ["base"]], "model code", "code"),
+        ([["base"], ["code", "model"]], "model code", ""),
+    ],
+)
+def test_an_engine_lacks_what_its_store_cannot_use(
+    image: Composition, stacks: list[list[str]], classic: str, containerd: str
+) -> None:
+    known: list[list[Digest]] = [[IDS[name] for name in stack] for stack in stacks]
+    names = {diff_id: name for name, diff_id in IDS.items()}
+    for store, wanted in ((True, classic), (False, containerd)):
+        found = [names[each.diff_id] for each in lacking(image, known, classic=store)]
+        assert found == wanted.split()
+
+
+def test_a_layer_that_is_there_twice_is_sent_once() -> None:
+    app = AppImage(config=b'{"os":"linux"}', layers=(layer(BASE), layer(BASE)))
+    assert len(lacking(compose(app, ()), [], classic=True)) == 1
 
 
 def test_what_the_engine_says_against_an_archive() -> None:
     loaded = json.dumps({"stream": "Loaded image ID: sha256:1\n"})
     full = json.dumps({"error": "no space left on device", "errorDetail": {"message": "x"}})
     unpacking = json.dumps({"stream": "Error unpacking image sha256:1: unexpected EOF\n"})
-    assert read_refusal("") == read_refusal(f"{loaded}\r\n") == ""
+    assert read_refusal("") is read_refusal(f"{loaded}\r\n") is None
     assert read_refusal(f"{loaded}\r\n{full}\r\n") == "no space left on device"
-    assert read_refusal(f"{loaded}\r\n{unpacking}\r\n").endswith("unexpected EOF")
+    assert str(read_refusal(f"{loaded}\r\n{unpacking}\r\n")).endswith("unexpected EOF")

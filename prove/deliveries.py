@@ -70,6 +70,7 @@ class Deliveries:
     statuses: tuple[int, ...] = (0,)  # that are as they must be
     stages: str = "fetch build push"
     engine_disk_bytes: int | None = None  # of an engine of the proof's own; None: the machine's
+    says_sha256: bool = False  # of the model, as an input
 
     @contextmanager
     def open(self, env: Mapping[str, str]) -> Iterator[Play]:
@@ -98,6 +99,8 @@ class Deliveries:
                         )
                         self.break_it(at)
                         inputs = self._inputs(at, name)
+                        if self.says_sha256:
+                            inputs["model-sha256"] = hashlib.sha256(models[0]).hexdigest()
                         settings = store.environment | environment
                         run = _deliver(folder / f"round-{number}", inputs, settings)
                         outcome = self._judged(run, at, name, models)
@@ -248,6 +251,9 @@ def _registry(break_it: Callable[[Round], None]) -> Deliveries:
 OVERWRITTEN = Deliveries(
     break_it=source_is_overwritten, each_resends=2 * MODEL_BYTES, statuses=(0, MODEL_ERROR)
 )
+FLIPPED = Deliveries(
+    break_it=source_flips, each_resends=PART_BYTES, statuses=(MODEL_ERROR,), says_sha256=True
+)
 # What the model takes while it is loaded is more than there is.
 FULL_DISK = Deliveries(
     break_it=lambda _: None,
@@ -264,6 +270,7 @@ PROOFS = (
     _proof("source-short", 10, _source(source_gives_short_ranges)),
     _proof("source-stalled", 5, _source(source_stalls)),
     _proof("source-refused", 20, _source(source_refuses)),
+    _proof("source-flipped", 10, FLIPPED),
     _proof("source-overwritten", 20, OVERWRITTEN),
     _proof("registry-reset", 20, _registry(registry_resets)),
     _proof("registry-refused", 10, _registry(registry_refuses)),

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from modelferry.errors import Cancelled, IdentityError, RegistryError
-from modelferry.registry import upload
+from modelferry.registry import patience, upload
 from modelferry.registry.access import RegistryAccess
 from modelferry.registry.client import Registry
 from modelferry.values import Digest, Secret
@@ -33,9 +33,10 @@ BLOB = Bytes(bytes(range(256)) * 800)  # 200 KiB: four pieces of 64
 
 
 @pytest.fixture(autouse=True)
-def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_pieces_and_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upload, "PIECE_BYTES", (64 * KIB, 16 * KIB, 4 * KIB))
     monkeypatch.setattr(upload, "AT_ONCE_BYTES", KIB)
+    monkeypatch.setattr(patience, "_FIRST_WAIT_S", 0.05)
 
 
 @pytest.fixture
@@ -252,7 +253,7 @@ def test_a_registry_that_stays_down_is_given_up(server: Misbehaving) -> None:
     server.faults["POST"].extend([status(503)] * 99)
     with pytest.raises(RegistryError, match="HTTP 503"):
         registry.upload_blob(REPOSITORY, BLOB, lambda _: None)
-    assert server.count("POST") == 1 + 3
+    assert 3 <= server.count("POST") <= 8
 
 
 def test_a_registry_that_goes_for_good_in_mid_upload_is_given_up(server: Misbehaving) -> None:

@@ -20,13 +20,13 @@ class FastBlob:
         self._blocks = blocks
 
     def prepare(self) -> None:
-        _built()
+        binary()
 
     def start(self) -> None:
         address = f"127.0.0.1:{layout.claim_port(_DAEMON)}"
         processes.start(
             _DAEMON,
-            [_built(), "-listen", address, "-blocks", self._blocks],
+            [binary(), "-listen", address, "-blocks", self._blocks],
             ready=lambda: web.answers(f"http://{address}/"),
             timeout_s=30,
         )
@@ -45,7 +45,7 @@ class FastBlob:
         return f"http://127.0.0.1:{layout.port(_DAEMON)}/{ACCOUNT}"
 
 
-def _built() -> Path:
+def binary() -> Path:
     """Named by its source; go needs nothing from a network for it."""
     digest = hashlib.sha256((_SOURCE / "main.go").read_bytes()).hexdigest()[:12]
     binary = layout.tool_path("blob_server", digest)

@@ -115,6 +115,10 @@ func serve(w http.ResponseWriter, r *http.Request) {
 		r.Header.Set("Range", given)
 	}
 	h.Set("ETag", etag(words[2]))
+	if wanted := r.Header.Get("If-Match"); wanted != "" && wanted != "*" && wanted != etag(words[2]) {
+		refuse(w, http.StatusPreconditionFailed, "ConditionNotMet")
+		return
+	}
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("x-ms-blob-type", "BlockBlob")
 	http.ServeContent(w, r, "", modified, found)
@@ -124,7 +128,8 @@ func refuse(w http.ResponseWriter, status int, code string) {
 	w.Header().Set("x-ms-error-code", code)
 	w.Header().Set("Content-Type", "application/xml")
 	w.WriteHeader(status)
-	fmt.Fprintf(w, "<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>%s</Code></Error>", code)
+	fmt.Fprintf(w, "<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>%s</Code>"+
+		"<Message>refused</Message></Error>", code)
 }
 
 func etag(name string) string { return fmt.Sprintf("%q", "0x"+strings.ToUpper(fmt.Sprintf("%x", name))) }

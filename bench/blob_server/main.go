@@ -132,7 +132,9 @@ func refuse(w http.ResponseWriter, status int, code string) {
 		"<Message>refused</Message></Error>", code)
 }
 
-func etag(name string) string { return fmt.Sprintf("%q", "0x"+strings.ToUpper(fmt.Sprintf("%x", name))) }
+func etag(name string) string {
+	return fmt.Sprintf("%q", "0x"+strings.ToUpper(fmt.Sprintf("%x", name)))
+}
 
 func list(w http.ResponseWriter, prefix string) {
 	var blobs bytes.Buffer

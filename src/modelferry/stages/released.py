@@ -57,7 +57,8 @@ def read_released(
     may have blobs that are mounted rather than sent. `platform`: which image of an index."""
     tags = push.managed
     elsewhere = tuple(image for image in dict.fromkeys(others) if image.registry == registry.host)
-    with ThreadPoolExecutor(_ASKED_AT_ONCE, thread_name_prefix="released") as pool:
+    pool = ThreadPoolExecutor(_ASKED_AT_ONCE, thread_name_prefix="released")
+    try:
         asked = [
             pool.submit(_find, registry, push.repository, names, platform)
             for names in (
@@ -76,9 +77,13 @@ def read_released(
             for image in elsewhere
         ]
         image, app = (future.result() for future in asked)
-        found = [future.result() for future in more]
-        released = _read(image, app, found)
+        released = _read(image, app, [future.result() for future in more])
         return _with_present(released, registry, pool)
+    except BaseException:
+        registry.stop()  # a cancel does not wait for a network
+        raise
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def read_pushed_app(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelferry.rollout.manifests import ManifestError, ManifestObject, Problem
-from modelferry.rollout.podspec import Container, containers, spec_path, with_value
+from modelferry.rollout.podspec import Container, spec_path, templates, with_value
 from modelferry.rollout.spec import ImageRule
 from modelferry.rollout.text_fields import shown
 from modelferry.rollout.variables import UNFILLED
@@ -46,7 +46,7 @@ def substitute(
     table: list[Replacement] = []
     for found in objects:
         body = found.body
-        for container in containers(body):
+        for container in templates(body):
             problem = _unreadable(found, container)
             if container.name not in by_name and problem:
                 problems.append(problem)
@@ -104,7 +104,7 @@ def _misplaced_rules(
         hits = [
             (found, container)
             for found in objects
-            for container in containers(found.body)
+            for container in templates(found.body)
             if container.name == rule.container
         ]
         first = objects[0]
@@ -174,13 +174,13 @@ def _inventory(objects: Sequence[ManifestObject]) -> str:
 
 
 def _images(found: ManifestObject) -> Iterator[tuple[str, str | None, int]]:
-    """Also those of kinds that we do not know."""
-    for container in containers(found.body):
-        line = found.line_of(*container.path, "image")
-        yield container.image_path, container.image, line
+    """Also what else a kind that we do not know calls an image."""
+    known = {(*container.path, "image"): container for container in templates(found.body)}
+    for path, container in known.items():
+        yield container.image_path, container.image, found.line_of(*path)
     if spec_path(found.body) is None and found.kind not in _DATA_ONLY:
         for path, text in _scalars(found.body):
-            if path[-1] == "image":
+            if path[-1] == "image" and path not in known:
                 yield shown(path), text, found.line_of(*path)
 
 

@@ -65,14 +65,40 @@ def containers(body: Object) -> Iterator[Container]:
     if path is None:
         return
     for kind in _LISTS:
-        for index, entry in mappings(spec.get(kind)):
-            image = entry.get("image")
-            yield Container(
-                path=(*path, kind, index),
-                name=str(entry.get("name", index)),
-                image=image if isinstance(image, str) else None,
-                body=entry,
-            )
+        yield from _listed(spec.get(kind), (*path, kind))
+
+
+def templates(body: Object) -> Iterator[Container]:
+    """The containers, also of kinds that we do not know: wherever one keeps such a list (Argo
+    Rollout, KEDA ScaledJob, KServe InferenceService), its images are the users' to replace."""
+    if spec_path(body) is not None:
+        yield from containers(body)
+    elif body["kind"] != "CustomResourceDefinition":
+        yield from _anywhere(body, ())
+
+
+def _anywhere(value: Any, path: Path) -> Iterator[Container]:
+    if isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _anywhere(inner, (*path, index))
+    if not isinstance(value, Mapping):
+        return
+    for key, inner in value.items():
+        if key in _LISTS and isinstance(inner, list):
+            yield from _listed(inner, (*path, key))
+        else:
+            yield from _anywhere(inner, (*path, key))
+
+
+def _listed(entries: Any, path: Path) -> Iterator[Container]:
+    for index, entry in mappings(entries):
+        image = entry.get("image")
+        yield Container(
+            path=(*path, index),
+            name=str(entry.get("name", index)),
+            image=image if isinstance(image, str) else None,
+            body=entry,
+        )
 
 
 def mappings(entries: Any) -> Iterator[tuple[int, Object]]:

@@ -255,3 +255,29 @@ def test_the_objects_given_stay_as_they_are(objects) -> None:
     given = objects(POD.format(image=str(NAME)))
     substitute(given, BUILT, ())
     assert images(given) == [str(NAME)]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "spec: {template: {spec: {containers: [{name: main, image: IMAGE}]}}}",
+        "spec: {jobTargetRef: {template: {spec: {containers: [{name: main, image: IMAGE}]}}}}",
+        "spec: {predictor: {containers: [{name: main, image: IMAGE}]}}",
+        "spec: {steps: [{initContainers: [{name: main, image: IMAGE}]}]}",
+    ],
+)
+def test_containers_of_kinds_that_we_do_not_know(objects, spec: str) -> None:
+    head = "apiVersion: x/v1\nkind: Served\nmetadata: {name: s}\n"
+    _, (row,) = substitute(objects(head + spec.replace("IMAGE", str(NAME))), BUILT, ())
+    assert row.after == str(BUILT)
+    rule = ImageRule(container="main", image=None)
+    replaced, (row,) = substitute(objects(head + spec.replace("IMAGE", "busybox")), BUILT, (rule,))
+    assert (row.before, row.after) == ("busybox", str(BUILT))
+    assert str(BUILT) in str(replaced[0].body)
+
+
+def test_the_schema_of_a_kind_has_no_containers(objects) -> None:
+    head = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\n"
+    text = head + "metadata: {name: x}\nspec: {containers: [{name: main, image: busybox}]}\n"
+    told = refused(objects(text), ImageRule(container="main", image=None))
+    assert "names container main, which no manifest has" in told

@@ -7,11 +7,15 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from modelferry.image.buildx import push_app
+from modelferry.image.spec import RegistryLogin
 from modelferry.plan.spec import PushPlan
+from modelferry.stages.released import read_pushed_app
 from testbed import buildkit, gotools, web
 from tests.contracts.conftest import Connect, MakeYard
 from tests.contracts.image_yard import MADE_BY, SMALL
@@ -119,3 +123,39 @@ def forget(yard: ReleaseYard, mark: str) -> None:
             client.api.prune_builds(filters={"id": record}, all=True)
         assert time.monotonic() < deadline, made
     assert forgotten
+
+
+def test_a_build_with_a_date_gives_the_same_layers_anywhere(
+    yard: ReleaseYard, testbed: dict[str, str], tmp_path: Path
+) -> None:
+    """Without any cache."""
+    yard.yard.write(
+        "Dockerfile",
+        "ARG BASE\nFROM $BASE\nRUN mkdir /made && echo 1 > /made/one\nCOPY app.txt /made/\n",
+    )
+    access = yard.plan.access
+    assert access.username
+    assert access.password
+    spec = replace(
+        yard.yard.spec(),
+        builder=testbed["TESTBED_BUILDKIT"],
+        no_cache=True,
+        build_args=(("BASE", yard.yard.base), ("SOURCE_DATE_EPOCH", "1700000000")),
+        login=RegistryLogin(host=access.host, username=access.username, password=access.password),
+    )
+    made: list[tuple[str, ...]] = []
+    for number in range(2):
+        folder = tmp_path / f"build-{number}"
+        folder.mkdir()
+        yard.yard.write("app.txt", "the same")  # at another time
+        digest = push_app(
+            spec,
+            yard.plan.name,
+            plain_http=True,
+            run_label=yard.yard.name,
+            temp=folder,
+            workspace=yard.yard.context,
+        )
+        _, layers = read_pushed_app(yard.registry, yard.plan.repository, digest)
+        made.append(tuple(layer.descriptor.digest for layer in layers))
+    assert made[0] == made[1]

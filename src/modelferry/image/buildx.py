@@ -17,24 +17,17 @@ from pathlib import Path
 from modelferry import process
 from modelferry.artifacts import App
 from modelferry.engine import Engine
-from modelferry.errors import (
-    Annotation,
-    BuildError,
-    FerryError,
-    IdentityError,
-    RegistryError,
-)
-from modelferry.image.build_failure import BuildFailure, explain
+from modelferry.errors import BuildError
+from modelferry.image.build_error import SHOWN_LINES, build_error
 from modelferry.image.client_config import client_env, user_folder
 from modelferry.image.run_images import Part, RunImages
-from modelferry.image.spec import BuildSpec, RegistryLogin
+from modelferry.image.spec import BuildSpec
 from modelferry.values import Digest, ImageRef, parse_digest
 
 log = logging.getLogger("modelferry.build")
 
 _DATE = "SOURCE_DATE_EPOCH"  # reproducible-builds.org; buildx takes it from its environment
 _PROBE_S = 60.0
-_SHOWN_LINES = 20
 _SECRET_ENV = "MODELFERRY_BUILD_SECRET_{}"  # noqa: S105 - a name, not a secret
 
 
@@ -125,7 +118,7 @@ def _build(
             on_line=log.info,
         )
     if done.status != 0:
-        raise _failure(spec, done, workspace)
+        raise build_error(spec, done, workspace)
     return json.loads(metadata.read_bytes())
 
 
@@ -218,7 +211,7 @@ def _connect(buildx: tuple[str, ...], name: str, address: str, env: dict[str, st
         if done.status != 0:
             raise BuildError(
                 f"No BuildKit answers at {address}",
-                seen="\n".join(done.last_lines[-_SHOWN_LINES:]),
+                seen="\n".join(done.last_lines[-SHOWN_LINES:]),
                 do="Check `builder`: `docker`, or tcp://… unix://… docker-container://… "
                 "kube-pod://… where a BuildKit daemon listens.",
             )
@@ -237,73 +230,6 @@ def _built_image(engine: Engine, metadata: Mapping[str, object]) -> str:
         "The build ended well and the engine does not have its image",
         seen=json.dumps(metadata, indent=1),
     )
-
-
-def _failure(spec: BuildSpec, done: process.Completed, workspace: Path) -> FerryError:
-    text = spec.file.read_text(errors="replace") if spec.file.is_file() else ""
-    failure = explain(done.last_lines, text)
-    if failure.unpushed:
-        return _push_failure(spec, failure, done)
-    shown = _relative(spec.file, workspace)
-    where = f" at {shown}:{failure.line}" if failure.line else f" at {shown}"
-    seen = "\n".join(done.last_lines[-_SHOWN_LINES:])
-    place = Annotation(
-        file=shown,
-        line=failure.line,
-        title="The build failed here",
-        message=f"{failure.step}\n{failure.reason}".strip(),
-    )
-    if failure.refused:
-        return IdentityError(
-            f"The base image {failure.refused} was refused{where}: {failure.reason}",
-            seen=seen,
-            do=_login_advice(spec.login, failure.refused),
-            annotations=(place,),
-        )
-    step = f", `{failure.step}`" if failure.step else ""
-    return BuildError(
-        f"The build failed{where}{step}: {failure.reason}",
-        seen=seen,
-        do=_advice(failure),
-        annotations=(place,),
-    )
-
-
-def _push_failure(spec: BuildSpec, failure: BuildFailure, done: process.Completed) -> FerryError:
-    what = f"The builder {spec.builder} could not push {failure.unpushed}: {failure.reason}"
-    seen = "\n".join(done.last_lines[-_SHOWN_LINES:])
-    if failure.by_login:
-        return IdentityError(what, seen=seen, do=_login_advice(spec.login, failure.unpushed))
-    do = _advice(failure) or "The builder must reach that registry too: network, proxy, DNS, TLS."
-    return RegistryError(what, seen=seen, do=do)
-
-
-def _login_advice(login: RegistryLogin | None, refused: str) -> str:
-    host = ImageRef.parse(refused).registry
-    if login and login.host == host:
-        return f"Check `username` and `password`: they were given to {host} and must be let pull."
-    return (
-        f"Log in to {host} before this step (docker/login-action), or, if it is where this image "
-        "goes too, give `registry`, `username` and `password`."
-    )
-
-
-def _advice(failure: BuildFailure) -> str:
-    if "unsupported frontend capability" in failure.reason:
-        return "This Docker's BuildKit is too old for that; use Docker 23 or newer, or `builder`."
-    if "server gave HTTP response to HTTPS client" in failure.reason:
-        return (
-            "BuildKit speaks https to that registry: name it among `insecure-registries` in the "
-            "engine's daemon.json, or as `http = true` in the buildkitd.toml of `builder`."
-        )
-    return ""
-
-
-def _relative(path: Path, workspace: Path) -> str:
-    try:
-        return str(path.resolve().relative_to(workspace.resolve()))
-    except ValueError:
-        return str(path)
 
 
 def _csv(*fields: str) -> str:

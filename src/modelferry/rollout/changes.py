@@ -75,7 +75,7 @@ class Action(StrEnum):
     UPDATE = "update"
     UNCHANGED = "leave"
     REPLACE = "replace"
-    UNCHECKED = "create (not yet checkable)"
+    UNCHECKED = "apply (not yet checkable)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

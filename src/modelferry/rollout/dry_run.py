@@ -48,9 +48,9 @@ def look(
     for refusal in answers.refusals:
         if tolerate(refusal.refused):
             log.warning("%s: %s", refusal.placed.label, refusal.refused.message)
-            tolerated.append(_unchecked(refusal.placed, "the image is not there yet"))
+            tolerated.append(_unchecked(cluster, refusal.placed, "the image is not there yet"))
         elif cause := _comes_with(refusal, answers.planned):
-            tolerated.append(_unchecked(refusal.placed, f"{cause.label} comes with it"))
+            tolerated.append(_unchecked(cluster, refusal.placed, f"{cause.label} comes with it"))
         else:
             refusals.append(refusal)
     if refusals:
@@ -70,7 +70,8 @@ def ask(
 
     def one(placed: Placed) -> Change | Refusal:
         if placed in not_there_yet:
-            return _unchecked(placed, "its namespace or its kind comes with it")
+            why = "its namespace or its kind comes with it"
+            return Change(placed=placed, action=Action.UNCHECKED, live=None, why=why)
         try:
             return _look(cluster, placed, force, scaled)
         except Refused as refused:
@@ -84,8 +85,9 @@ def ask(
     )
 
 
-def _unchecked(placed: Placed, why: str) -> Change:
-    return Change(placed=placed, action=Action.UNCHECKED, live=None, why=why)
+def _unchecked(cluster: Cluster, placed: Placed, why: str) -> Change:
+    live = cluster.get(placed.resource, placed.manifest.name, placed.namespace)
+    return Change(placed=placed, action=Action.UNCHECKED, live=live, why=why)
 
 
 def _comes_with(refusal: Refusal, planned: Sequence[Change]) -> Placed | None:

@@ -39,6 +39,9 @@ DEPLOYMENTS = Resource(
 )
 
 
+JOBS = Resource(api_version="batch/v1", kind="Job", plural="jobs", namespaced=True)
+
+
 def deployment(mode: str = "serve", env: str = "", name: str = "score", more: str = "") -> str:
     return f"""\
 ---
@@ -77,6 +80,17 @@ spec:
       image: $IMAGE
       readinessProbe: {httpGet: {path: /, port: 8000}, periodSeconds: 1}
 """
+JOB = """\
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: prepare}
+spec:
+  template:
+    spec:
+      restartPolicy: Never
+      containers: [{name: score, image: $IMAGE, command: ["true"]}]
+"""
 SECRET = """\
 ---
 apiVersion: v1
@@ -97,10 +111,12 @@ def data(cluster: Cluster, namespace: str, name: str) -> Any:
 def test_all_that_was_changed_is_again_as_it_was(
     deploy: Deploy, images: Images, cluster: Cluster, namespace: str
 ) -> None:
-    good = config("settings", a="1", b="2") + deployment(env=", {name: OLD, value: x}") + POD
+    good = config("settings", a="1", b="2") + deployment(env=", {name: OLD, value: x}") + POD + JOB
     deploy(good, images[0], run="100")
     before = cluster.get(DEPLOYMENTS, "score", namespace)
-    bad = config("settings", a="9", c="3") + config("extra", d="4") + deployment("crash") + POD
+    bad = (
+        config("settings", a="9", c="3") + config("extra", d="4") + deployment("crash") + POD + JOB
+    )
     with pytest.raises(RolloutFailed) as raised:
         deploy(bad + deployment(name="second"), images[1], run="101")
     error = raised.value
@@ -121,6 +137,40 @@ def test_all_that_was_changed_is_again_as_it_was(
     assert pod
     assert pod["spec"]["containers"][0]["image"] == str(images[0].ref)
     assert pod["status"]["containerStatuses"][0]["ready"]
+    job = cluster.get(JOBS, "prepare", namespace)
+    assert job
+    assert job["spec"]["template"]["spec"]["containers"][0]["image"] == str(images[0].ref)
+    assert job["status"]["succeeded"] == 1
+
+
+@pytest.mark.parametrize("manager", ["kubectl-client-side-apply", "kubectl", "k8s-deploy"])
+def test_what_another_tool_had_deployed_comes_back_too(
+    deploy: Deploy, images: Images, cluster: Cluster, namespace: str, manager: str
+) -> None:
+    """Our first release is not the first of this app."""
+    env = ", {name: OLD, value: x}"
+    for text in (config("settings", a="1"), deployment(env=env)):
+        body = yaml.safe_load(text.replace("$IMAGE", str(images[0].ref)))
+        body["metadata"]["namespace"] = namespace
+        resource = CONFIG_MAPS if body["kind"] == "ConfigMap" else DEPLOYMENTS
+        is_update = manager == "kubectl-client-side-apply"
+        cluster._transport.json(
+            "POST" if is_update else "PATCH",
+            resource.path(namespace, "" if is_update else body["metadata"]["name"]),
+            query=[("fieldManager", manager)],
+            body=body,
+            content_type="application/json" if is_update else "application/apply-patch+yaml",
+        )
+    before = cluster.get(DEPLOYMENTS, "score", namespace)
+    with pytest.raises(RolloutFailed) as raised:
+        deploy(config("settings", a="2") + deployment("crash"), images[1])
+    assert raised.value.rolled_back
+    assert raised.value.previous_image == str(images[0].ref)
+    after = cluster.get(DEPLOYMENTS, "score", namespace)
+    assert before
+    assert after
+    assert after["spec"] == before["spec"]
+    assert data(cluster, namespace, "settings") == {"a": "1"}
 
 
 def test_the_first_release_has_nothing_to_return_to(

@@ -1,0 +1,23 @@
+"""Each case of `scripts/prove releases`, once; kills in the apply, the watch and the rollback."""
+
+from __future__ import annotations
+
+import pytest
+
+from prove import releases
+from prove.proof import Proof
+
+KILLED = next(proof for proof in releases.PROOFS if proof.name == "releases.killed")
+CASES = [
+    *((proof, 0) for proof in releases.PROOFS if proof is not KILLED),
+    *((KILLED, number) for number in (3, 6, 8)),
+]
+
+
+@pytest.mark.parametrize(
+    ("proof", "number"), CASES, ids=[f"{proof.name}-{number}" for proof, number in CASES]
+)
+def test_once(proof: Proof, number: int, testbed: dict[str, str]) -> None:
+    with proof.open(testbed) as play:
+        outcome = play(number)
+    assert outcome.verdict != "wrong", outcome.detail

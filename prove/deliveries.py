@@ -27,6 +27,7 @@ MODEL_BYTES = 80 * MIB
 DOCKERFILE = "FROM scratch\nCOPY app /app\n"
 STORES = ("blob", "s3", "https")
 SLACK_BYTES = MIB  # manifests, listings
+APP_TAG = "-app"  # ends the tag of the app without its model, which is a cache
 MODEL_ERROR, BUILD_ERROR = 4, 5  # exit statuses
 
 
@@ -144,10 +145,12 @@ class Deliveries:
         most = sum(fault.happened for fault in at.faults) * self.each_resends + SLACK_BYTES
         if at.resent_bytes > most:
             return f"{at.resent_bytes} bytes went again, more than {most}"
+        if broken := [blob for tag in tags for blob in at.own.broken_blobs(name, tag)]:
+            return f"blobs that are not whole: {broken}"
         good = [hashlib.sha256(model).hexdigest() for model in models]
-        problems = [at.own.problem_with(name, tag, TARGET, good) for tag in tags]
-        told = "; ".join(problem for problem in problems if problem)
-        return told or (None if tags else "no tag")
+        with_model = [tag for tag in tags if not tag.endswith(APP_TAG)]
+        found = {at.own.sha256_in_image(name, tag, TARGET) for tag in with_model}
+        return None if len(found) == 1 and found <= set(good) else f"{TARGET} is {found}: {tags}"
 
 
 def _deliver(folder: Path, inputs: Mapping[str, str], environment: Mapping[str, str]) -> Run:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from testbed import packages, registry_tokens, web
 from testbed.part import TestbedError
@@ -87,23 +88,30 @@ class OwnRegistry:
         folder = self._repository(repository) / "_manifests" / "tags"
         return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
-    def problem_with(self, repository: str, tag: str, path: str, digests: list[str]) -> str | None:
-        """What is wrong with a tagged image: a blob that is not whole, or another file at `path`
-        than one with a SHA-256 among `digests`. None when all is right."""
-        link = self._repository(repository) / "_manifests/tags" / tag / "current/link"
-        manifest = link.read_text().strip()
+    def broken_blobs(self, repository: str, tag: str) -> list[str]:
+        """What a tag names, the manifest included, that is not there or has other bytes."""
+        manifest = self._tagged(repository, tag)
         if self.blob_digest(manifest) != manifest:
-            return f"its manifest {manifest} is not there"
-        image = json.loads((self._blob(manifest) / "data").read_bytes())
+            return [manifest]
+        image = self._image(manifest)
         blobs = [descriptor["digest"] for descriptor in (image["config"], *image["layers"])]
-        if broken := [blob for blob in blobs if self.blob_digest(blob) != blob]:
-            return f"blobs are not whole: {broken}"
+        return [blob for blob in blobs if self.blob_digest(blob) != blob]
+
+    def sha256_in_image(self, repository: str, tag: str, path: str) -> str | None:
+        """Of the file that a container of this image has at `path`."""
         found = [
-            file_digest
-            for layer in image["layers"]
-            for file_digest in _files(self._blob(layer["digest"]) / "data", path)
+            digest
+            for layer in self._image(self._tagged(repository, tag))["layers"]
+            for digest in _files(self._blob(layer["digest"]) / "data", path)
         ]
-        return None if found and found[-1] in digests else f"{path} is {found}"
+        return found[-1] if found else None
+
+    def _tagged(self, repository: str, tag: str) -> str:
+        link = self._repository(repository) / "_manifests/tags" / tag / "current/link"
+        return link.read_text().strip()
+
+    def _image(self, manifest: str) -> dict[str, Any]:
+        return json.loads((self._blob(manifest) / "data").read_bytes())
 
     def stored_bytes(self) -> int:
         blobs = self._folder / "data/docker/registry/v2/blobs"

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from modelferry.cluster.client import Cluster
-from modelferry.cluster.resources import Resource
+from modelferry.cluster.resources import PODS, Resource
 from modelferry.cluster.transport import Refused
 from modelferry.errors import RolloutError
 from modelferry.progress import heartbeat
+from modelferry.rollout import stuck
 from modelferry.rollout.board import Applied
 from modelferry.rollout.changes import Action, Change, Placed
 from modelferry.rollout.field_managers import taken_over
@@ -116,6 +117,34 @@ def remove(
             if clock() > deadline:
                 raise _stays(placed, found)
             sleep(_POLL_S)
+
+
+def unstick(
+    cluster: Cluster,
+    applied: Sequence[Applied],
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Deletes the pods that a StatefulSet would wait for in vain before it replaces them."""
+    until = clock() + _SETTLE_S
+    for entry in applied:
+        live: Object | None = entry.body
+        while live and stuck.may_be(live) and not stuck.is_observed(live) and clock() < until:
+            sleep(_POLL_S)
+            live = cluster.get(entry.resource, entry.placed.manifest.name, entry.namespace)
+        if not live or not stuck.may_be(live) or not stuck.is_observed(live):
+            continue
+        try:
+            found, _ = cluster.list(PODS, entry.namespace)
+            for pod in stuck.pods(live, found):
+                name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
+                log.info("deleting pod %s: %s waits for it in vain", name, entry.label)
+                cluster.delete(PODS, name, entry.namespace, uid=uid)
+        except Refused as refused:
+            if refused.code != 403:
+                raise
+            log.warning("%s may wait in vain for its old pods: %s", entry.label, refused.message)
 
 
 def _stays(placed: Placed, found: Object) -> RolloutError:

@@ -3,6 +3,7 @@ a dry run. Pure; apply.py carries it out."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -115,6 +116,20 @@ def marked(manifest: ManifestObject, marks: Mapping[str, str], image: str) -> Ma
     for name, value in marks.items():
         body = podspec.with_value(body, ("metadata", "annotations", _OURS + name), value)
     return manifest.changed(body)
+
+
+def plain(manifest: ManifestObject) -> ManifestObject:
+    """A Secret's `stringData` as `data`: the API server keeps only that, and server-side apply
+    would neither remove a key that has left the manifest nor know afterwards whose it was."""
+    body = manifest.body
+    given = body.get("stringData")
+    if (manifest.api_version, manifest.kind) != ("v1", "Secret") or not isinstance(given, Mapping):
+        return manifest
+    if not all(isinstance(value, str) for value in given.values()):
+        return manifest  # the API server says what is wrong
+    encoded = {key: base64.b64encode(value.encode()).decode() for key, value in given.items()}
+    rest = {key: value for key, value in body.items() if key != "stringData"}
+    return manifest.changed({**rest, "data": {**(body.get("data") or {}), **encoded}})
 
 
 def with_body(placed: Placed, body: Object) -> Placed:

@@ -149,6 +149,10 @@ def _restore(
             raise
         except FerryError as error:
             problems.append(f"{change.placed.label}: {_said(error)}")
+    try:
+        apply.unstick(now.cluster, applied)
+    except FerryError as error:
+        problems.append(_said(error))
     return applied, problems
 
 

@@ -135,6 +135,7 @@ def deploy(
             applied = apply.carry_out(
                 target.cluster, planned, timeout_s=spec.timeout_s, check=now.check
             )
+            apply.unstick(target.cluster, applied)
             address = _verify(plan, release, now, applied, old_pods, context)
         except Superseded:
             now.end(history.SUPERSEDED)
@@ -213,7 +214,9 @@ def _read(plan: DeployPlan, pushed: PushedImage, context: RunContext) -> _Releas
         reference=str(written),
         digest=pushed.digest,
         objects=tuple(
-            entry.changed(podspec.with_pull_secrets(entry.body, spec.image_pull_secrets))
+            changes.plain(
+                entry.changed(podspec.with_pull_secrets(entry.body, spec.image_pull_secrets))
+            )
             for entry in replaced
         ),
         table=table,

@@ -188,6 +188,7 @@ def _act(
     problems = undo.remove_all(now, (*away.first, *away.last), alive, deadline)
     if problems:
         raise RolloutError(problems[0], seen="\n".join(problems))
+    apply.unstick(now.cluster, applied)
     board = Board(targets=applied, epoch_s=time.time() - time.monotonic())
     left_s = max(0.0, deadline - time.monotonic())
     outcome = watch.follow(now.cluster, board, timeout_s=left_s, heed=now.heed)

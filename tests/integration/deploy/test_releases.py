@@ -20,9 +20,10 @@ from modelferry.artifacts import PushedImage, Rollout, RolloutState
 from modelferry.cluster.access import ClusterAccess
 from modelferry.cluster.client import Cluster
 from modelferry.cluster.resources import LEASES, PODS, REPLICA_SETS, SECRETS, Resource
-from modelferry.errors import InputError, RollbackError, RolloutError, RolloutFailed
+from modelferry.errors import Cancelled, InputError, RollbackError, RolloutError, RolloutFailed
 from modelferry.plan.spec import RollbackPlan, RunContext
-from modelferry.rollout import waiting
+from modelferry.rollout import history, turn, waiting
+from modelferry.rollout.history import Record
 from modelferry.rollout.lease import Superseded
 from modelferry.rollout.spec import RollbackSpec
 from modelferry.rollout.stale import Intent
@@ -220,8 +221,6 @@ def test_a_rollback_that_fails_says_both_causes(
 
 
 def read_records(cluster: Cluster, namespace: str, release: str = "app"):
-    from modelferry.rollout import turn
-
     return turn.read(cluster, release, namespace) or ()
 
 
@@ -249,6 +248,51 @@ def test_a_refusal_in_mid_apply_is_brought_back_too(
     assert raised.value.rolled_back
     assert data(cluster, namespace, "settings") == {"a": "1"}
     assert cluster.get(CONFIG_MAPS, "one", namespace) is None
+
+
+def test_a_stateful_set_does_not_wait_in_vain_for_the_pods_that_failed(
+    deploy: Deploy, images: Images, cluster: Cluster, namespace: str
+) -> None:
+    def stateful(mode: str) -> str:
+        text = deployment(mode, more="serviceName: score\n  replicas: 2")
+        return text.replace("kind: Deployment", "kind: StatefulSet")
+
+    with pytest.raises(RolloutFailed):
+        deploy(stateful("crash"), images[0], run="100")
+    deploy(stateful("serve"), images[0], run="101")
+    secret = SECRET.replace("VALUE", "one-or-so")
+    deploy(secret + stateful("serve"), images[0], run="102")
+    with pytest.raises(RolloutFailed) as raised:
+        deploy(SECRET.replace("VALUE", "two-or-so") + stateful("crash"), images[1], run="103")
+    assert raised.value.rolled_back
+    kept = cluster.get(SECRETS, "keys", namespace)
+    assert kept
+    assert kept["data"] == {"token": base64.b64encode(b"one-or-so").decode()}
+    pods, _ = cluster.list(PODS, namespace)
+    assert {pod["spec"]["containers"][0]["image"] for pod in pods} == {str(images[0].ref)}
+
+
+def test_a_cancel_lets_go_and_is_on_record(cluster: Cluster, namespace: str) -> None:
+    begun = Record(
+        number=0,
+        verdict=history.PENDING,
+        image="r/a@sha256:1",
+        digest="sha256:1",
+        run="100/1",
+        started=turn.now_utc(),
+    )
+
+    def cancelled() -> None:
+        with turn.taken(cluster, "app", namespace, Intent("100", 1), wait_s=5) as now:
+            now.begin(begun)
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        cancelled()
+    lease = cluster.get(LEASES, "modelferry.app", namespace)
+    assert lease
+    assert not lease["spec"].get("holderIdentity")
+    assert [record.verdict for record in read_records(cluster, namespace)] == ["cancelled"]
 
 
 # The history
@@ -350,8 +394,8 @@ def test_secrets_stay_secret(
 def test_ten_records_are_kept(
     deploy: Deploy, images: Images, cluster: Cluster, namespace: str
 ) -> None:
-    for turn in range(12):
-        deploy(deployment(), images[0], run=str(100 + turn))
+    for number in range(12):
+        deploy(deployment(), images[0], run=str(100 + number))
     records = read_records(cluster, namespace)
     assert [record.number for record in records] == list(range(12, 2, -1))
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from modelferry.cluster.resources import PODS, Resource
-from modelferry.rollout.changes import Action, Placed, decided, marked, ordered
+from modelferry.rollout.changes import Action, Placed, decided, marked, ordered, plain
 from modelferry.rollout.manifests import ManifestObject
 
 
@@ -95,3 +95,15 @@ def test_marks_go_on_the_workload_and_not_on_its_pods() -> None:
     assert found.body["spec"]["template"] == template
     other = manifest("Deployment", "apps/v1", spec={"template": template})
     assert marked(other, {"run": "7"}, "another") is other
+
+
+def test_text_of_a_secret_is_written_as_the_server_keeps_it() -> None:
+    given = manifest("Secret", data={"a": "MQ==", "b": "MQ=="}, stringData={"b": "2"})
+    assert plain(given).body["data"] == {"a": "MQ==", "b": "Mg=="}
+    assert "stringData" not in plain(given).body
+    for untouched in (
+        manifest("ConfigMap", stringData={"b": "2"}),
+        manifest("Secret", stringData={"b": 2}),
+        manifest("Secret", "example.org/v1", stringData={"b": "2"}),
+    ):
+        assert plain(untouched) is untouched

@@ -8,12 +8,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from prove import deliveries, transfers, watching
+from prove import deliveries, releases, sources, transfers, watching
 from prove.proof import Proof
 from prove.tally import HEADING, Tally, play_rounds, row
 
 ROOT = Path(__file__).parent.parent
-PROOFS = (*transfers.PROOFS, *deliveries.PROOFS, *watching.PROOFS)
+PROOFS = (*transfers.PROOFS, *sources.PROOFS, *deliveries.PROOFS, *watching.PROOFS, *releases.PROOFS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

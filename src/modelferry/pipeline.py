@@ -93,7 +93,12 @@ def _last_release(plan: Plan, ready: Ready, recorder: Recorder) -> LastRelease:
     if not (plan.build and plan.push and ready.registry):
         return LastRelease(released=Released(), build_key=None)
     with recorder.stage("compare") as note:
-        released = read_released(ready.registry, plan.push, others=known_images(plan.build))
+        released = read_released(
+            ready.registry,
+            plan.push,
+            others=known_images(plan.build),
+            platform=plan.build.platform or (ready.engine and ready.engine.facts.platform),
+        )
         digest_of = current_digests(plan.build, plan.push.access, ready.engine)
         key = build_key(plan, plan.build, ready.model, digest_of)
         last = LastRelease(released=released, build_key=key)

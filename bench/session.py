@@ -65,7 +65,7 @@ QUICK = Scale(
     rounds=3,
     cold=(
         Case(storage="fast server", data=_data("fp16", GIB // 2)),
-        Case(storage="azurite", data=_data("random", GIB // 2, 8)),
+        Case(storage="azurite", data=_data("random", GIB // 4, 8)),
     ),
     tested=(Case(storage="fast server", data=_data("fp16", GIB // 2)),),
     commit_bytes=(GIB // 10, GIB // 2),

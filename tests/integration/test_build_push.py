@@ -38,7 +38,7 @@ from modelferry.image.file_range import FileRange
 from modelferry.image.released import Released
 from modelferry.image.run_images import RunImages
 from modelferry.image.spec import BuildSpec
-from modelferry.plan.spec import PushPlan
+from modelferry.plan.spec import ManagedTags, PushPlan
 from modelferry.registry.access import RegistryAccess
 from modelferry.registry.client import Registry
 from modelferry.registry.manifests import StoredManifest, read_image
@@ -46,6 +46,7 @@ from modelferry.sources.copies import Copies
 from modelferry.sources.open_model import OpenModel
 from modelferry.stages.build import Destination, build_image
 from modelferry.stages.push import push_image
+from modelferry.stages.released import read_released
 from modelferry.values import Digest, Secret
 
 MIB = 1 << 20
@@ -319,13 +320,24 @@ def test_nothing_changes_in_the_image_but_the_files(
 def test_only_what_changed_is_sent(
     build: Build, model: Model, context: Path, push_plan: PushPlan, registry: Registry
 ) -> None:
-    image = build(model)
+    managed = ManagedTags(image="mf-main", app="mf-app", fallback_image=None, fallback_app=None)
+    plan = replace(push_plan, managed=managed)
+
+    def deliver() -> tuple[Image, PushedImage]:
+        released = read_released(registry, plan)
+        to = Destination(push=plan, registry=registry, released=released)
+        image = build(model, destination=to)
+        tested = TestedImage(image=image, verdict=Verdict.PASSED)
+        return image, push_image(tested, plan, registry=registry, released=released)
+
+    image, first = deliver()
     assert image.uploaded_bytes > 65 * MIB, "the model travels while the image is made"
-    first = push(image, push_plan, registry)
     assert first.uploaded_bytes > image.uploaded_bytes
-    assert push(build(model), push_plan, registry).uploaded_bytes == 0
+    image, again = deliver()
+    assert image.uploaded_bytes == again.uploaded_bytes == 0
     (context / "app.py").write_text("print('changed')\n")
-    changed = push(build(model), push_plan, registry)
+    image, changed = deliver()
+    assert image.uploaded_bytes == 0
     assert changed.digest != first.digest
     assert 0 < changed.uploaded_bytes < MIB
 

@@ -22,8 +22,9 @@ from modelferry.errors import RolloutFailed
 from modelferry.registry.access import RegistryAccess
 from modelferry.registry.client import Registry
 from modelferry.rollout import evidence, watch
-from modelferry.rollout.board import Applied, Board
+from modelferry.rollout.board import Board
 from modelferry.rollout.changes import ordered
+from modelferry.rollout.findings import Applied
 from modelferry.rollout.manifests import ManifestObject
 from modelferry.rollout.place import place
 from modelferry.values import Secret

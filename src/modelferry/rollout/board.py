@@ -13,98 +13,21 @@ from datetime import datetime
 from typing import Any
 
 from modelferry.cluster.resources import EVENTS, PODS, REPLICA_SETS, Resource
-from modelferry.rollout import ownership, trouble
-from modelferry.rollout.changes import Placed
+from modelferry.rollout import ownership, stuck, trouble
 from modelferry.rollout.event_log import EventLog
+from modelferry.rollout.findings import Applied, Finding, Judgement
 from modelferry.rollout.inventory import Inventory
-from modelferry.rollout.podspec import containers, images, pod_spec
-from modelferry.rollout.readiness import is_complete, is_observed, state, watched
+from modelferry.rollout.podspec import containers, images
+from modelferry.rollout.readiness import is_complete, is_observed, state
 from modelferry.rollout.running_image import Digests, container_statuses
 from modelferry.rollout.states import Done, Failed, State, Waiting
 from modelferry.rollout.trouble import Trouble
 
 Object = Mapping[str, Any]
-_Key = tuple[str, str, float]
 
 SETTLE_S = 10.0  # so long a container without a readiness probe must be seen running
 _OLD_S = 60.0
 _BACK_OFF_S = 330.0  # a kubelet tries again after five minutes at the latest
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Applied:
-    """An object that was applied, and what the API server made of it."""
-
-    placed: Placed
-    body: Object
-
-    @property
-    def label(self) -> str:
-        return self.placed.label
-
-    @property
-    def key(self) -> str:
-        """Tells apart what two namespaces call the same."""
-        return f"{self.namespace}/{self.label}"
-
-    @property
-    def name(self) -> str:
-        return self.body["metadata"]["name"]
-
-    @property
-    def resource(self) -> Resource:
-        return self.placed.resource
-
-    @property
-    def namespace(self) -> str | None:
-        return self.placed.namespace
-
-    @property
-    def runs_pods(self) -> bool:
-        return bool(pod_spec(self.body)) and self.resource.kind != "CronJob"
-
-    @property
-    def is_watched(self) -> bool:
-        return watched(self.resource.api_version, self.resource.kind)
-
-    @property
-    def ran_before(self) -> bool:
-        """The apply found it as it should be, at work already."""
-        status = self.body.get("status", {})
-        generation = self.body["metadata"].get("generation", 1)
-        return "startTime" in status or status.get("observedGeneration", 0) >= generation
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """A trouble and the object that has it."""
-
-    target: Applied
-    trouble: Trouble
-    pod: Object | None  # None: it is the target's own
-    is_final: bool = False  # it has stood for its grace
-
-    @property
-    def key(self) -> _Key:
-        """What makes it the same trouble, whatever its message says of the moment."""
-        about = self.pod["metadata"]["uid"] if self.pod else self.target.key
-        return about, self.trouble.container or "", self.trouble.grace_s
-
-    @property
-    def cause(self) -> str:
-        if self.pod is None or self.target.resource == PODS:
-            return f"{self.target.label}: {self.trouble.cause}"
-        return f"pod {self.pod['metadata']['name']} ({self.target.label}): {self.trouble.cause}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
-    """Of one object; stands until something of it is heard, or until `until`."""
-
-    state: State
-    findings: tuple[Finding, ...] = ()
-    first_seen: Mapping[_Key, float] = field(default_factory=dict)
-    until: float = math.inf
 
 
 @dataclass(slots=True)
@@ -293,11 +216,14 @@ class Board:
             seen = self._of_pod(pod, live) or trouble.of_image(pod, images(live), digests)
             if seen:
                 yield Finding(target=target, trouble=seen, pod=pod)
-        for pod in ownership.stuck_pods(live, self._owned(PODS, target, live)):
+        for pod in self._stuck(target, live):
             held = trouble.of_stuck(pod, self._of_pod(pod, live))
             yield Finding(target=target, trouble=held, pod=pod)
         if owner := self._of_owner(target, live):
             yield Finding(target=target, trouble=owner, pod=None)
+
+    def _stuck(self, target: Applied, live: Object) -> tuple[Object, ...]:
+        return stuck.pods(live, self._owned(PODS, target, live)) if stuck.may_be(live) else ()
 
     def _of_pod(self, pod: Object, live: Object) -> Trouble | None:
         uid = pod["metadata"]["uid"]

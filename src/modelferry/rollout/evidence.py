@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 from modelferry.cluster.client import Cluster
 from modelferry.cluster.resources import EVENTS
 from modelferry.errors import Annotation, FerryError, RolloutFailed
-from modelferry.rollout.board import Board, Finding
+from modelferry.rollout.board import Board
+from modelferry.rollout.conditions import conditions, is_true, text
 from modelferry.rollout.event_log import moment
+from modelferry.rollout.findings import Finding
 from modelferry.rollout.podspec import containers
 from modelferry.rollout.running_image import container_statuses
 from modelferry.rollout.states import Done
@@ -135,14 +137,7 @@ def _gather(ask: _Ask, board: Board, finding: Finding) -> _Gathered:
 
 
 def _unready(pods: Sequence[Object]) -> list[Object]:
-    return [pod for pod in pods if not _condition_is_true(pod, "Ready")]
-
-
-def _condition_is_true(pod: Object, name: str) -> bool:
-    return any(
-        condition["type"] == name and condition["status"] == "True"
-        for condition in pod.get("status", {}).get("conditions") or ()
-    )
+    return [pod for pod in pods if not is_true(pod, "Ready")]
 
 
 def _pod_lines(ask: _Ask, pod: Object) -> Iterator[str]:
@@ -160,14 +155,11 @@ def _pod_lines(ask: _Ask, pod: Object) -> Iterator[str]:
 
 
 def _conditions(body: Object) -> Iterator[str]:
-    """Those that say something is wrong; ReplicaFailure is the one that is bad when True."""
-    conditions = body.get("status", {}).get("conditions")
-    for condition in conditions if isinstance(conditions, list) else ():
+    """Those that say something is wrong; ReplicaFailure is one that is bad when True."""
+    for condition in conditions(body):
         bad = "True" if condition["type"] in ("ReplicaFailure", "Failed") else "False"
         if condition.get("status") == bad:
-            said = " ".join(
-                filter(None, (condition.get("reason"), _one_line(condition.get("message"))))
-            )
+            said = _one_line(text(condition))
             yield f"  condition {condition['type']}={condition['status']}: {said}"
 
 

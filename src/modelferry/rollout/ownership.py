@@ -43,26 +43,6 @@ def current_pods(
     return tuple(pod for pod in chosen if "deletionTimestamp" not in pod["metadata"])
 
 
-def stuck_pods(live: Object, pods: Iterable[Object]) -> tuple[Object, ...]:
-    """Those of an earlier template that a StatefulSet waits for: it replaces none, not even
-    these, before all are ready. Only deleting them lets it go on."""
-    spec = live["spec"]
-    waits = spec.get("podManagementPolicy", "OrderedReady") == "OrderedReady"
-    if live["kind"] != "StatefulSet" or not waits:
-        return ()
-    if spec.get("updateStrategy", {}).get("type", "RollingUpdate") != "RollingUpdate":
-        return ()
-    revision = live.get("status", {}).get("updateRevision")
-    return tuple(
-        pod
-        for pod in pods
-        if owner_uid(pod) == live["metadata"]["uid"]
-        and _labels(pod).get("controller-revision-hash") != revision
-        and "deletionTimestamp" not in pod["metadata"]
-        and not _is_ready(pod)
-    )
-
-
 def current_replica_sets(live: Object, replica_sets: Iterable[Object]) -> tuple[Object, ...]:
     """The controller copies a Deployment's revision from the ReplicaSet of its template."""
     revision = _annotations(live).get(_REVISION)
@@ -80,13 +60,6 @@ def owner_uid(body: Object) -> str | None:
         if reference.get("controller"):
             return reference["uid"]
     return None
-
-
-def _is_ready(pod: Object) -> bool:
-    return any(
-        condition.get("type") == "Ready" and condition.get("status") == "True"
-        for condition in pod.get("status", {}).get("conditions") or ()
-    )
 
 
 def _labels(body: Object) -> Mapping[str, str]:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from modelferry.rollout import podspec
+from modelferry.rollout.conditions import condition, is_true, text
 from modelferry.rollout.running_image import Digests, container_statuses, problem_of
 from modelferry.rollout.states import Done, Failed, Figure, State, Waiting
 
@@ -35,7 +36,7 @@ def state(applied: Object, live: Object | None, pods: Sequence[Object], digests:
 
 def _deadline(deployment: Object) -> Object | None:
     """A controller that made no step since keeps the word that it gave of the generation before."""
-    progressing = _condition(deployment, "Progressing")
+    progressing = condition(deployment, "Progressing")
     return progressing if progressing.get("reason") == "ProgressDeadlineExceeded" else None
 
 
@@ -61,7 +62,7 @@ def _deployment(live: Object, pods: Sequence[Object], digests: Digests) -> State
         available=status.get("availableReplicas", 0),
     )
     if exceeded := _deadline(live):
-        reason = f"no progress within progressDeadlineSeconds: {_text(exceeded)}"
+        reason = f"no progress within progressDeadlineSeconds: {text(exceeded)}"
         return Failed(reason=reason, figures=counts.figures)
     return _counted(live, counts, pods, digests)
 
@@ -134,15 +135,13 @@ def _pod(live: Object, _: Sequence[Object], digests: Digests) -> State:
     phase = live.get("status", {}).get("phase", "Pending")
     if phase == "Failed":
         return Failed(reason=f"it failed: {_ends(live)}")
-    ready = phase == "Running" and _is_true(live, "Ready")
+    ready = phase == "Running" and is_true(live, "Ready")
     if phase == "Succeeded" or ready:
         if problem := problem_of(live, podspec.images(live), digests):
             return Waiting(message=problem.text)
         return Done(notice="" if ready else "it has run to its end")
-    scheduled = _condition(live, "PodScheduled")
-    waits_for = _text(
-        scheduled if scheduled.get("status") == "False" else _condition(live, "Ready")
-    )
+    scheduled = condition(live, "PodScheduled")
+    waits_for = text(scheduled if scheduled.get("status") == "False" else condition(live, "Ready"))
     return Waiting(message=f"{phase.lower()}" + (f": {waits_for}" if waits_for else ""))
 
 
@@ -153,8 +152,8 @@ def _job(live: Object, _: Sequence[Object], __: Digests) -> State:
     if is_complete(live):
         return Done(figures=figures)
     for failure in ("Failed", "FailureTarget"):
-        if _is_true(live, failure):
-            reason = f"the job failed: {_text(_condition(live, failure))}"
+        if is_true(live, failure):
+            reason = f"the job failed: {text(condition(live, failure))}"
             return Failed(reason=reason, figures=figures)
     if live["spec"].get("suspend"):
         return Done(notice="it is suspended: nothing runs before it is resumed", figures=figures)
@@ -162,7 +161,7 @@ def _job(live: Object, _: Sequence[Object], __: Digests) -> State:
 
 
 def is_complete(job: Object) -> bool:
-    return _is_true(job, "Complete")
+    return is_true(job, "Complete")
 
 
 def _accepted(_: Object, __: Sequence[Object], ___: Digests) -> State:
@@ -171,13 +170,13 @@ def _accepted(_: Object, __: Sequence[Object], ___: Digests) -> State:
 
 def _other(live: Object, _: Sequence[Object], __: Digests) -> State:
     for name in ("Ready", "Available"):
-        condition = _condition(live, name)
-        if not condition:
+        found = condition(live, name)
+        if not found:
             continue
-        if not is_observed(live) or _is_behind(condition, live):
+        if not is_observed(live) or _is_behind(found, live):
             return Waiting(message="its controller has not seen the change yet")
-        if condition.get("status") != "True":
-            return Waiting(message=f"{name} is {condition.get('status')}: {_text(condition)}")
+        if found.get("status") != "True":
+            return Waiting(message=f"{name} is {found.get('status')}: {text(found)}")
     return Done()
 
 
@@ -284,24 +283,6 @@ def _is_behind(said: Object, live: Object) -> bool:
     """`said` is a condition or a status."""
     generation = live["metadata"].get("generation", 0)
     return said.get("observedGeneration", generation) < generation
-
-
-def _condition(live: Object, name: str) -> Mapping[str, Any]:
-    conditions: Any = live.get("status", {}).get("conditions")
-    if not isinstance(conditions, list):
-        return {}
-    for condition in cast("list[Object]", conditions):
-        if condition.get("type") == name:
-            return condition
-    return {}
-
-
-def _is_true(live: Object, name: str) -> bool:
-    return _condition(live, name).get("status") == "True"
-
-
-def _text(condition: Mapping[str, Any]) -> str:
-    return " ".join(filter(None, (condition.get("reason"), condition.get("message"))))
 
 
 def _kind(live: Object) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
+from modelferry.rollout.conditions import condition, is_true
 from modelferry.rollout.podspec import containers
 from modelferry.rollout.running_image import Digests, container_statuses, problem_of
 
@@ -169,19 +170,16 @@ def _memory_limit(pod: Object, name: str) -> str:
 
 
 def _unscheduled(pod: Object) -> Trouble | None:
-    status = pod.get("status", {})
-    for condition in status.get("conditions") or ():
-        if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
-            if status.get("nominatedNodeName"):
-                return None  # it waits for pods that are being moved out of its way
-            message = condition.get("message", "")
-            absent = "persistentvolumeclaim" in message and "not found" in message
-            return Trouble(
-                cause=f"it fits no node: {message}",
-                grace_s=_CREATE_GRACE_S if absent else _SCHEDULE_GRACE_S,
-                is_unscheduled=True,
-            )
-    return None
+    scheduled = condition(pod, "PodScheduled")
+    if scheduled.get("reason") != "Unschedulable" or pod["status"].get("nominatedNodeName"):
+        return None  # nominated, it waits for pods that are being moved out of its way
+    message = scheduled.get("message", "")
+    absent = "persistentvolumeclaim" in message and "not found" in message
+    return Trouble(
+        cause=f"it fits no node: {message}",
+        grace_s=_CREATE_GRACE_S if absent else _SCHEDULE_GRACE_S,
+        is_unscheduled=True,
+    )
 
 
 def of_image(pod: Object, wanted: Mapping[str, str | None], digests: Digests) -> Trouble | None:
@@ -215,13 +213,10 @@ def of_stuck(pod: Object, own: Trouble | None) -> Trouble:
 
 def of_owner(live: Object) -> Trouble | None:
     """A ReplicaSet says so itself when its pods are refused; other kinds only by events."""
-    for condition in live.get("status", {}).get("conditions") or ():
-        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
-            return Trouble(
-                cause=f"its pods are refused: {condition.get('message', '')}",
-                grace_s=_CREATE_GRACE_S,
-            )
-    return None
+    if not is_true(live, "ReplicaFailure"):
+        return None
+    message = condition(live, "ReplicaFailure").get("message", "")
+    return Trouble(cause=f"its pods are refused: {message}", grace_s=_CREATE_GRACE_S)
 
 
 def of_event(event: Object) -> Trouble | None:

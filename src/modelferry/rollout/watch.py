@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from modelferry.cluster.client import Cluster
 from modelferry.cluster.resources import EVENTS, PODS, REPLICA_SETS
 from modelferry.progress import heartbeat
-from modelferry.rollout.board import Applied, Board, Finding
+from modelferry.rollout.board import Board
 from modelferry.rollout.feed import Feed, News
+from modelferry.rollout.findings import Applied, Finding
 from modelferry.rollout.inventory import Place
 from modelferry.rollout.states import Done, Failed, Figure, State
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +12,7 @@ from uuid import uuid4
 from zipfile import ZipFile
 
 import pytest
+from docker.models.containers import Container
 
 from modelferry import engine as engines
 from modelferry.apptest.network import RUN_LABEL
@@ -22,6 +25,7 @@ from modelferry.values import Digest
 
 OPTIONS = ("build_target", "build_context", "environ")
 APP = Path(__file__).parent / "app"
+ROOT = Path(__file__).parents[3]
 PLAIN = AppTests(
     unit_tests=None,
     port=None,
@@ -127,6 +131,44 @@ def ferry(engine: Engine, image: Image, tmp_path: Path, unique: str) -> Iterator
     ferry = Ferry(engine, image, tmp_path, unique)
     yield ferry
     assert ferry.left() == []
+
+
+@pytest.fixture(scope="session")
+def action_image(engine: Engine) -> str:
+    """The image of our own Dockerfile, as this checkout makes it; it stays, as the next one's
+    cache."""
+    image, _ = engine.client.images.build(
+        path=str(ROOT), tag="modelferry-test/action:latest", rm=True
+    )
+    return str(image.id)
+
+
+@pytest.fixture
+def start(
+    engine: Engine, unique: str, testbed: dict[str, str]
+) -> Iterator[Callable[..., Container]]:
+    """A container made with the given options, gone after the test."""
+    made: list[Container] = []
+
+    def start_container(image: str, command: list[str], **options: object) -> Container:
+        name = f"{unique}-{len(made)}"
+        container = engine.client.containers.create(image, command, name=name, **options)
+        made.append(container)
+        return container
+
+    yield start_container
+    for container in made:
+        container.remove(force=True, v=True)
+
+
+def archive(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
 
 
 @pytest.fixture(scope="session")

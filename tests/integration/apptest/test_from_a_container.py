@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,8 +12,8 @@ from docker.models.containers import Container
 from modelferry.apptest.where import ROLE_LABEL
 from modelferry.artifacts import Image
 from modelferry.engine import Engine
+from tests.integration.apptest.conftest import archive
 
-ROOT = Path(__file__).parents[3]
 SOCKET = "/var/run/docker.sock"
 WORKSPACE = "/github/workspace"
 SEES_ITSELF = """
@@ -46,34 +44,6 @@ FILES = {
     "tests/requirements.txt": "--no-index\n--find-links wheels\nferrytoy==1.0\n",
     "toy/test_toy.py": "import ferrytoy\n\ndef test_toy():\n    assert ferrytoy.TOY\n",
 }
-
-
-@pytest.fixture(scope="session")
-def action_image(engine: Engine) -> str:
-    """The image of our own Dockerfile, as this checkout makes it; it stays, as the next one's
-    cache."""
-    image, _ = engine.client.images.build(
-        path=str(ROOT), tag="modelferry-test/action:latest", rm=True
-    )
-    return str(image.id)
-
-
-@pytest.fixture
-def start(
-    engine: Engine, unique: str, testbed: dict[str, str]
-) -> Iterator[Callable[..., Container]]:
-    """A container made with the given options, gone after the test."""
-    made: list[Container] = []
-
-    def start_container(image: str, command: list[str], **options: object) -> Container:
-        name = f"{unique}-{len(made)}"
-        container = engine.client.containers.create(image, command, name=name, **options)
-        made.append(container)
-        return container
-
-    yield start_container
-    for container in made:
-        container.remove(force=True, v=True)
 
 
 @pytest.fixture
@@ -126,16 +96,6 @@ def drive(
     chosen = {"label": f"modelferry.run={unique}"}
     assert not engine.client.containers.list(True, filters=chosen)
     assert not engine.client.networks.list(filters=chosen)
-
-
-def archive(files: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, content in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            tar.addfile(entry, io.BytesIO(content))
-    return buffer.getvalue()
 
 
 def test_on_the_default_bridge(drive, action_image):

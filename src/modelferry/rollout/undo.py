@@ -35,7 +35,7 @@ def after(
     is undone before it was seen."""
     failed = RolloutFailed(error.what, seen=error.seen, do=error.do, annotations=error.annotations)
     failed.previous_image = previous
-    log.error("%s", error.what)
+    log.error("%s\n%s", error.what, error.seen)  # a cancel in mid-rollback must not lose it
     if not spec.rollback:
         now.end(history.FAILED, error.what)
         return _ends(failed, "It is left as it is, for `rollback` is false.")

@@ -11,7 +11,7 @@ import yaml
 
 from modelferry.artifacts import PushedImage, Rollout, RolloutState
 from modelferry.cluster.client import Cluster
-from modelferry.cluster.resources import NAMESPACES, PODS, SERVICES, Resource
+from modelferry.cluster.resources import LEASES, NAMESPACES, PODS, SECRETS, SERVICES, Resource
 from modelferry.registry.client import Registry
 from modelferry.rollout.running_image import container_statuses
 from modelferry.rollout.spec import ImageRule
@@ -213,7 +213,7 @@ def test_a_set_that_brings_its_namespace_and_its_kind(
     assert definitions
     try:
         variables = (("INNER", inner), ("GROUP", group))
-        rollout = deploy(manifest, images[0], namespace=None, variables=variables)
+        rollout = deploy(manifest, images[0], namespace=None, release=unique, variables=variables)
         assert rollout.objects == (
             f"namespace/{inner}",
             f"customresourcedefinition/wishes.{group}",
@@ -221,9 +221,11 @@ def test_a_set_that_brings_its_namespace_and_its_kind(
             "wish/one",
         )
     finally:
-        for resource, name in ((NAMESPACES, inner), (definitions, f"wishes.{group}")):
-            if found := cluster.get(resource, name, None):
-                cluster.delete(resource, name, None, uid=found["metadata"]["uid"])
+        left = [(NAMESPACES, inner, None), (definitions, f"wishes.{group}", None)]
+        left += [(kind, f"modelferry.{unique}", cluster.namespace) for kind in (SECRETS, LEASES)]
+        for resource, name, where in left:
+            if found := cluster.get(resource, name, where):
+                cluster.delete(resource, name, where, uid=found["metadata"]["uid"])
 
 
 @pytest.mark.parametrize("manager", ["kubectl-client-side-apply", "k8s-deploy"])

@@ -13,7 +13,7 @@ from modelferry.rollout.stale import Intent
 Object = Mapping[str, Any]
 
 LIFE_S = 40.0
-BEAT_S = 5.0  # so often a holder renews, and one that waits says so again
+BEAT_S = 2.0  # so often a holder renews, and one that waits says so again
 NEXT = "modelferry/next"
 RUN = "modelferry/run"
 

@@ -54,7 +54,7 @@ def resets(random: Random) -> list[Fault]:
 
 
 def stalls(random: Random) -> list[Fault]:
-    return [Fault(kind="stall", method="PATCH", after_bytes=in_pieces(random), stall_s=120)]
+    return [Fault(kind="stall", method="PATCH", after_bytes=in_pieces(random), stall_s=45)]
 
 
 def refusals(random: Random) -> list[Fault]:

@@ -29,8 +29,8 @@ from modelferry.cluster.transport import Refused, Transport
 from modelferry.cluster.tunnel import TunnelError
 from modelferry.errors import FerryError, IdentityError, InputError, RolloutError
 from modelferry.plan.cluster import cluster_access
+from tests.service_account import documented_rules, log_in
 
-ROLE = Path(__file__).parents[2] / "docs/kubernetes-role.md"
 APP = """
 import http.server
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -201,21 +201,11 @@ def test_many_threads_may_connect_at_once(kubeconfig: str) -> None:
 def limited(cluster: Cluster, namespace: str, kubeconfig: str) -> Callable[..., Cluster]:
     """A service account with the documented Role, less the rules that hold a given resource."""
 
-    def log_in(*without: str) -> Cluster:
-        role, binding = yaml.safe_load_all(ROLE.read_text().split("```yaml\n")[1].split("```")[0])
-        role["rules"] = [rule for rule in role["rules"] if not {*without} & {*rule["resources"]}]
-        binding["subjects"] = [{"kind": "ServiceAccount", "name": "ferry", "namespace": namespace}]
-        account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "ferry"}}
-        for body in (account, role, binding):
-            resource = cluster.resource(body["apiVersion"], body["kind"])
-            assert resource
-            cluster.apply(resource, body, namespace)
-        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/ferry/token"
-        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-        token = cluster._transport.json("POST", path, body=request)["status"]["token"]
-        return connect(access(json.dumps(content(kubeconfig, token=token))))
+    def who(*without: str) -> Cluster:
+        rules = documented_rules(*without)
+        return connect(access(log_in(cluster, namespace, rules, kubeconfig)))
 
-    return log_in
+    return who
 
 
 def review(

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +28,7 @@ from modelferry.rollout.spec import RollbackSpec
 from modelferry.rollout.stale import Intent
 from modelferry.stages.history import read_history, table
 from modelferry.stages.rollback import roll_back
+from tests.service_account import log_in
 
 Deploy = Callable[..., Rollout]
 Images = tuple[PushedImage, PushedImage]
@@ -495,7 +495,7 @@ def test_without_the_rights_to_keep_records_it_goes_by_the_live_objects(
             "verbs": ["*"],
         },
     ]
-    kubeconfig = as_account(cluster, namespace, rules, testbed["KUBECONFIG"])
+    kubeconfig = log_in(cluster, namespace, rules, testbed["KUBECONFIG"])
     good = config("settings", a="1") + deployment()
     deploy(good, images[0], run="100", kubeconfig=kubeconfig)
     assert "nothing keeps two runs of one release apart" in caplog.text
@@ -507,30 +507,3 @@ def test_without_the_rights_to_keep_records_it_goes_by_the_live_objects(
     assert data(cluster, namespace, "settings") == {"a": "1"}
     with pytest.raises(Superseded, match="run 100 has deployed"):
         deploy(good, images[1], run="99", kubeconfig=kubeconfig)
-
-
-def as_account(cluster: Cluster, namespace: str, rules: list, kubeconfig: str) -> str:
-    """The kubeconfig of a service account that has these rules and no others."""
-    name = "ferry"
-    rbac = "rbac.authorization.k8s.io"
-    subject = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
-    reference = {"apiGroup": rbac, "kind": "Role", "name": name}
-    for body in (
-        {"apiVersion": "v1", "kind": "ServiceAccount"},
-        {"apiVersion": f"{rbac}/v1", "kind": "Role", "rules": rules},
-        {
-            "apiVersion": f"{rbac}/v1",
-            "kind": "RoleBinding",
-            "roleRef": reference,
-            "subjects": [subject],
-        },
-    ):
-        resource = cluster.resource(body["apiVersion"], body["kind"])
-        assert resource
-        cluster.apply(resource, {**body, "metadata": {"name": name}}, namespace)
-    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
-    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-    token = cluster._transport.json("POST", path, body=request)["status"]["token"]
-    document = yaml.safe_load(Path(kubeconfig).read_text())
-    document["users"][0]["user"] = {"token": token}
-    return yaml.safe_dump(document)

@@ -21,9 +21,10 @@ from modelferry.errors import RolloutError, RolloutFailed
 from modelferry.rollout import turn
 from modelferry.rollout.readiness import watched
 from modelferry.values import Secret
+from tests.service_account import log_in
 
 PAGE = Path(__file__).parents[3] / "docs/kubernetes-role.md"
-ROLE, BINDING = yaml.safe_load_all(PAGE.read_text().split("```yaml\n")[1].split("```")[0])
+ROLE, _ = yaml.safe_load_all(PAGE.read_text().split("```yaml\n")[1].split("```")[0])
 RIGHTS = [
     (number, resource, verb)
     for number, rule in enumerate(ROLE["rules"])
@@ -102,21 +103,7 @@ def grant(cluster: Cluster, namespace: str, testbed: Mapping[str, str]) -> Grant
     """Rules → the kubeconfig of a service account that has these alone."""
 
     def make(rules: list[dict[str, Any]], name: str = "ferry") -> str:
-        role, binding = deepcopy(ROLE) | {"rules": rules}, deepcopy(BINDING)
-        role["metadata"]["name"] = binding["metadata"]["name"] = name
-        binding["roleRef"]["name"] = name
-        binding["subjects"] = [{"kind": "ServiceAccount", "name": name, "namespace": namespace}]
-        account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}
-        for body in (account, role, binding):
-            resource = cluster.resource(body["apiVersion"], body["kind"])
-            assert resource
-            cluster.apply(resource, body, namespace)
-        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
-        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-        token = cluster._transport.json("POST", path, body=request)["status"]["token"]
-        kubeconfig = yaml.safe_load(Path(testbed["KUBECONFIG"]).read_text())
-        kubeconfig["users"][0]["user"] = {"token": token}
-        return yaml.safe_dump(kubeconfig)
+        return log_in(cluster, namespace, rules, testbed["KUBECONFIG"], name=name)
 
     return make
 

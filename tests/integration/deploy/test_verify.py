@@ -6,16 +6,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import pytest
-import yaml
 
 from modelferry.artifacts import PushedImage, Rollout, RolloutState
 from modelferry.cluster.client import Cluster
 from modelferry.cluster.resources import PODS
 from modelferry.errors import InputError, RolloutError
 from modelferry.plan.spec import RunContext
+from tests.service_account import log_in
 
 Deploy = Callable[..., Rollout]
 Images = tuple[PushedImage, PushedImage]
@@ -124,23 +123,7 @@ def limited(
         kinds = ["pods", "services", "configmaps", "secrets", "events", "leases"]
         kinds += ["deployments", "replicasets", *sorted(parts)]
         rules = [{"apiGroups": groups, "resources": kinds, "verbs": ["*"]}]
-        subject = {"kind": "ServiceAccount", "name": "some", "namespace": namespace}
-        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "some"}
-        rbac = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "some"}}
-        for body in (
-            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "some"}},
-            rbac | {"kind": "Role", "rules": rules},
-            rbac | {"kind": "RoleBinding", "roleRef": reference, "subjects": [subject]},
-        ):
-            resource = cluster.resource(body["apiVersion"], body["kind"])
-            assert resource
-            cluster.apply(resource, body, namespace)
-        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/some/token"
-        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-        token = cluster._transport.json("POST", path, body=request)["status"]["token"]
-        kubeconfig = yaml.safe_load(Path(testbed["KUBECONFIG"]).read_text())
-        kubeconfig["users"][0]["user"] = {"token": token}
-        return yaml.safe_dump(kubeconfig)
+        return log_in(cluster, namespace, rules, testbed["KUBECONFIG"])
 
     return make
 

@@ -1,0 +1,52 @@
+"""A service account that may do this and no more, and the kubeconfig it logs in with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from modelferry.cluster.client import Cluster
+
+_PAGE = Path(__file__).parents[1] / "docs/kubernetes-role.md"
+_RBAC = "rbac.authorization.k8s.io"
+
+
+def documented_rules(*without: str) -> list[dict[str, Any]]:
+    """Of the published Role, less the rules that hold one of these resources."""
+    role = next(yaml.safe_load_all(_PAGE.read_text().split("```yaml\n")[1].split("```")[0]))
+    return [rule for rule in role["rules"] if not {*without} & {*rule["resources"]}]
+
+
+def log_in(
+    cluster: Cluster,
+    namespace: str,
+    rules: Sequence[Mapping[str, Any]],
+    kubeconfig: str,
+    *,
+    name: str = "ferry",
+) -> str:
+    """`kubeconfig` is the path of an administrator's."""
+    reference = {"apiGroup": _RBAC, "kind": "Role", "name": name}
+    subject = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
+    for body in (
+        {"apiVersion": "v1", "kind": "ServiceAccount"},
+        {"apiVersion": f"{_RBAC}/v1", "kind": "Role", "rules": [*rules]},
+        {
+            "apiVersion": f"{_RBAC}/v1",
+            "kind": "RoleBinding",
+            "roleRef": reference,
+            "subjects": [subject],
+        },
+    ):
+        resource = cluster.resource(body["apiVersion"], body["kind"])
+        assert resource
+        cluster.apply(resource, {**body, "metadata": {"name": name}}, namespace)
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    token = cluster._transport.json("POST", path, body=request)["status"]["token"]
+    document = yaml.safe_load(Path(kubeconfig).read_text())
+    document["users"][0]["user"] = {"token": token}
+    return yaml.safe_dump(document)

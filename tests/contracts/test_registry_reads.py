@@ -132,3 +132,10 @@ def test_after_an_answer_that_was_too_long_the_next_one_is_right(server: Misbeha
 def test_a_mount_that_is_not_allowed_is_no_mount(server: Misbehaving) -> None:
     server.faults["POST"].append(status(403))
     assert client(server).mount_blob(REPOSITORY, BLOB.digest, "team/other") is False
+
+
+def test_a_blob_that_is_there_in_part_is_refused(server: Misbehaving) -> None:
+    registry = client(server)
+    assert registry.has_blob(REPOSITORY, BLOB.digest, BLOB.size_bytes)
+    with pytest.raises(RegistryError, match="has a part of blob sha256:"):
+        registry.has_blob(REPOSITORY, BLOB.digest, BLOB.size_bytes + 1)

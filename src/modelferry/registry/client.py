@@ -40,8 +40,19 @@ class Registry:
         self._uploads_to(repository).session().open().cancel()
         log.info("%s accepts a push to %s %s", self.host, repository, self._transport.who)
 
-    def has_blob(self, repository: str, digest: Digest) -> bool:
-        return self._look(repository, f"blobs/{digest}") is not None
+    def has_blob(self, repository: str, digest: Digest, size_bytes: int | None = None) -> bool:
+        """RegistryError for a blob of another size, which a full disk may have left there."""
+        answer = self._look(repository, f"blobs/{digest}")
+        if answer is None:
+            return False
+        has = answer.headers.get("Content-Length", "")
+        if size_bytes is not None and has.isdigit() and int(has) != size_bytes:
+            raise RegistryError(
+                f"{self.host}/{repository} has a part of blob {digest} only",
+                seen=f"{answer}, {has} of {size_bytes} bytes",
+                do="Remove that blob from the registry's storage; an upload does not replace it.",
+            )
+        return True
 
     def mount_blob(self, repository: str, digest: Digest, source: str) -> bool:
         """Take a blob over from another repository; False where the registry would not."""

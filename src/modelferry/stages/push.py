@@ -114,7 +114,7 @@ class _Delivery:
 
     def _send(self, blob: Content, meter: Meter) -> None:
         size = format_bytes(blob.size_bytes)
-        if self._registry.has_blob(self._repository, blob.digest):
+        if self._registry.has_blob(self._repository, blob.digest, blob.size_bytes):
             meter.add(blob.size_bytes)
             log.info("%s %s is there", blob.digest, size)
             return

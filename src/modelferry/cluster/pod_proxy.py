@@ -85,7 +85,7 @@ def _require(transport: Transport, path: str, after: TunnelError) -> None:
         return
     message = json.loads(body).get("message", "")
     raise TunnelError(
-        "there is no way to the pods for `checks`",
+        "there is no way to the new pods, which `checks` and `smoke-tests` ask",
         seen=f"{after}\nthe pod proxy: {message}",
         do="Allow the user `create` and `get` on pods/portforward, or `get` and `create` on"
         " pods/proxy (docs/kubernetes-role.md).",

@@ -440,7 +440,7 @@ def test_without_port_forward_the_pod_proxy_is_the_way(
     stranger = limited("pods/portforward")
     with pytest.raises(TunnelError, match="port-forward") as raised:
         stranger.tunnel(pod, namespace, 8000)
-    with pytest.raises(TunnelError, match="there is no way to the pods"):
+    with pytest.raises(TunnelError, match="there is no way to the new pods"):
         stranger.pod_proxy(pod, namespace, 8000, after=raised.value)
     with cluster.pod_proxy(pod, namespace, 8000, after=raised.value) as proxy:
         assert post(f"{proxy.url}/made?x=1", b"hello") == (200, b"hello")

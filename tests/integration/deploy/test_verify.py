@@ -164,7 +164,7 @@ def test_a_way_that_closes_is_no_failed_check(
     monkeypatch.setattr(Cluster, "check_apply", lambda *_, **__: ())
     with pytest.raises(RolloutError) as raised:
         deploy(SERVE, images[0], kubeconfig=kubeconfig, checks="GET /")
-    assert "there is no way to the pods" in raised.value.what
+    assert "there is no way to the new pods" in raised.value.what
     assert "check failed" not in str(raised.value)
 
 

@@ -27,7 +27,7 @@ from modelferry.stages.build_key import build_key, current_digests, known_images
 from modelferry.stages.fetch import hash_model, open_model, put_on_disk
 from modelferry.stages.push import push_image
 from modelferry.stages.released import read_released
-from modelferry.stages.reuse import take_release
+from modelferry.stages.reuse import model_changed, released_model, take_release
 from modelferry.stages.test import run_tests
 from modelferry.values import format_bytes
 
@@ -127,6 +127,8 @@ def _reuse(plan: Plan, ready: Ready, last: LastRelease, recorder: Recorder) -> P
         note.mark, note.figure = "reused", f"{pushed.ref.name}, tags {', '.join(pushed.tags)}"
         note.moved_bytes = 0
     recorder.note(pushed=pushed, model_changed=False)
+    if ready.model:
+        recorder.note(model=released_model(last.same, ready.model))
     return pushed
 
 
@@ -215,6 +217,8 @@ def _build(
     recorder.note(image=image)
     if model and built.model:
         recorder.note(resolved=built.model.resolved, model=built.model)
+        if to:
+            recorder.note(model_changed=model_changed(to.released.image, built.model))
         if not model.on_disk:
             figure = _fetched(built.model.resolved)
             recorder.amend(

@@ -45,7 +45,7 @@ class LogMeter:
         rate = self._done / elapsed_s
         if not self._total:
             return f"{self._label}: {format_bytes(self._done)}, {format_bytes(rate)}/s"
-        left = (self._total - self._done) / rate if rate else 0.0
+        left = max(0.0, self._total - self._done) / rate if rate else 0.0
         return (
             f"{self._label}: {format_bytes(self._done)} of {format_bytes(self._total)}"
             f" ({100 * self._done / self._total:.0f} %), {format_bytes(rate)}/s,"

@@ -6,7 +6,7 @@ import json
 import logging
 from pathlib import PurePosixPath
 
-from modelferry.artifacts import PushedImage
+from modelferry.artifacts import FetchedFile, Model, PushedImage, ResolvedModel
 from modelferry.image.compose import MANIFEST_TYPE
 from modelferry.image.released import ReleasedImage
 from modelferry.plan.spec import PushPlan
@@ -33,7 +33,22 @@ def take_release(
     )
 
 
-def released_sums(image: ReleasedImage | None) -> dict[PurePosixPath, str]:
+def released_model(image: ReleasedImage, resolved: ResolvedModel) -> Model | None:
+    """The sums that the release remembers; None where one of the files is not among them."""
+    sums = _sums(image)
+    paths = [file.image_path for file in resolved.files]
+    if not all(path in sums for path in paths):
+        return None
+    files = (FetchedFile(file=file, sha256=sums[file.image_path]) for file in resolved.files)
+    return Model(resolved=resolved, files=tuple(files))
+
+
+def model_changed(image: ReleasedImage | None, model: Model) -> bool:
+    """By content: the same bytes at the same paths are the same model."""
+    return _sums(image) != {file.file.image_path: file.sha256 for file in model.files}
+
+
+def _sums(image: ReleasedImage | None) -> dict[PurePosixPath, str]:
     """SHA-256 of each model file of a release, by its path in the image."""
     layers = image.layers if image else ()
     records = (layer.model for layer in layers if layer.model)

@@ -86,15 +86,16 @@ class _Handler(BaseHTTPRequestHandler):
         if self.state.heeds_if_match and condition not in (None, served.etag):
             return self._send(412)
         body, status, size = served.body, 200, len(served.body)
-        if self.state.has_ranges and "range" in request.headers:
+        if self.state.has_ranges and fault != "whole" and "range" in request.headers:
             if request.start >= size:
                 return self._send(416, {"Content-Range": f"bytes */{size}"})
             last = request.headers["range"].rpartition("-")[2]
             stop = min(size, int(last) + 1) if last else size
             if fault == "short":
                 stop = max(request.start + 1, stop - 1)
-            body, status = body[request.start : stop], 206
-            headers["Content-Range"] = f"bytes {request.start}-{stop - 1}/{size}"
+            start = request.start - (fault == "elsewhere")
+            body, status = body[start:stop], 206
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
         return self._send(status, headers, body, fault)
 
     def _send(

@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 from azure.storage.blob import ContainerSasPermissions, generate_blob_sas, generate_container_sas
 
-from modelferry.artifacts import ResolvedModel
+from modelferry.artifacts import ModelFile, ResolvedModel
 from modelferry.errors import IdentityError, ModelChanged, ModelError, ModelNotFound
 from modelferry.sources import open_source, resolve_model
-from modelferry.sources.spec import BlobAccess, ModelLine, StorageAccess
+from modelferry.sources.resume import read_range
+from modelferry.sources.source import Source
+from modelferry.sources.spec import BlobAccess, ModelLine, SourceKind, StorageAccess
 from modelferry.values import Secret
-from tests.contracts.range_server import Served, serve
-from tests.contracts.source_stores import BlobStore, storage
+from tests.contracts.range_server import RangeServer, Request, Served, serve
+from tests.contracts.source_stores import BlobStore, model_line, storage
 
 
 @pytest.fixture
@@ -274,3 +276,63 @@ def test_a_range_past_the_end_means_that_it_changed(blob: BlobStore) -> None:
 def test_nothing_secret_is_kept_in_sight(blob: BlobStore, tmp_path: Path) -> None:
     resolved = resolve(blob.blob_access(sas_token=sas(blob)), blob.line("m/v1/model.onnx"))
     assert "sig=" not in repr(resolved)
+
+
+@pytest.fixture
+def impostor() -> Iterator[tuple[RangeServer, ModelLine, ModelFile, Source]]:
+    """A blob service with its own idea of ranges and conditions."""
+    with serve(None) as server:
+        server.objects["/acct/c/model.onnx"] = Served(bytes(range(256)))
+        access = storage(BlobAccess(endpoint=f"{server.address}/acct", suffix=""))
+        line = model_line(SourceKind.AZBLOB, "model.onnx", authority="acct", container="c")
+        (file,) = resolve(access, line).files
+        yield server, line, file, open_source(line, access)
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("elsewhere", "bytes 99..200 where 100..200 were asked for"),
+        ("short", "bytes 100..199 where 100..200 were asked for"),
+        ("whole", "an answer that is no range"),
+    ],
+)
+def test_another_range_than_was_asked_for_is_refused(
+    impostor: tuple[RangeServer, ModelLine, ModelFile, Source], fault: str, told: str
+) -> None:
+    server, _, file, source = impostor
+    server.fault = lambda request: fault
+    with pytest.raises(ModelError, match=told) as caught:
+        list(source.read(file, 100, 200))
+    assert caught.value.temporary
+
+
+@pytest.mark.parametrize("etag", ['"1"', '"2"'], ids=["another size", "another ETag"])
+def test_a_change_that_the_service_does_not_look_for_is_seen(
+    impostor: tuple[RangeServer, ModelLine, ModelFile, Source], etag: str
+) -> None:
+    server, _, file, source = impostor
+    server.heeds_if_match = False
+    server.objects["/acct/c/model.onnx"] = Served(bytes(300 if etag == '"1"' else 256), etag=etag)
+    with pytest.raises(ModelChanged) as caught:
+        list(source.read(file, 100, 200))
+    assert f'was "1" when it was chosen and is {etag} now' in caught.value.seen
+
+
+def test_a_read_that_breaks_as_the_model_changes_tells_of_the_change(
+    impostor: tuple[RangeServer, ModelLine, ModelFile, Source],
+) -> None:
+    server, line, file, source = impostor
+
+    def change_and_refuse(request: Request) -> str | None:
+        if request.start != 100:
+            return None
+        server.objects["/acct/c/model.onnx"] = Served(bytes(256), etag='"2"')
+        return "reset"
+
+    server.fault = change_and_refuse
+    with pytest.raises(ModelChanged) as caught:
+        read_range(source.read, file, 100, 200)
+    assert f"{line.uri} changed while it was read" in caught.value.what
+    assert '"1"' in caught.value.seen
+    assert '"2"' in caught.value.seen

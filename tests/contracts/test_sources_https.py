@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,6 +106,28 @@ def test_a_broken_answer_is_asked_for_again(server: RangeServer, fault: str | in
     server.fault = fail_once
     assert read_all(line_of(server)) == BODY
     assert len(server.requests) == 2 + 3 + 2
+
+
+def test_a_server_says_when_to_come_again(server: RangeServer) -> None:
+    server.headers["Retry-After"] = "3"
+    first = [503]
+    server.fault = lambda request: first.pop() if request.start and first else None
+    started = time.monotonic()
+    assert read_all(line_of(server)) == BODY
+    assert time.monotonic() - started >= 3
+
+
+@pytest.mark.parametrize("fault", ["elsewhere", "whole"])
+def test_another_range_than_was_asked_for_is_refused(server: RangeServer, fault: str) -> None:
+    line = line_of(server)
+    (file,) = resolve(line).files
+    source = open_source(line, storage())
+    assert source.connections > 1
+    server.fault = lambda request: fault
+    with pytest.raises(ModelError, match="another part than was asked for") as caught:
+        list(source.read(file, 100, 200))
+    assert caught.value.temporary
+    assert "byte 100 was to be first" in caught.value.seen
 
 
 def test_a_change_that_the_server_does_not_look_for_is_seen(server: RangeServer) -> None:

@@ -127,7 +127,7 @@ def _other_range(text: str) -> str:
     if unexpected := _UNEXPECTED_RANGE.search(text):
         return f"bytes {unexpected[2]} where {unexpected[1]} were asked for"
     if any(words in text for words in _OTHER_RANGE):
-        return "an answer to another question than for a range"
+        return "an answer that is no range"
     return ""
 
 

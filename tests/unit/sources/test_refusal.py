@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from obstore import exceptions
 
-from modelferry.sources.refusal import Refusal, read_refusal
+from modelferry.sources.refusal import (
+    Busy,
+    Refusal,
+    asked_wait_s,
+    read_refusal,
+    refused_for_now,
+)
 
 
 def status_text(method: str, status: str, body: str = "") -> str:
@@ -94,6 +102,7 @@ def test_reads(error: Exception, refusal: Refusal, shown: str) -> None:
         (Refusal(status=429), True),
         (Refusal(status=500), True),
         (Refusal(connection="connection reset"), True),
+        (Refusal(other_range="bytes 0..5 where 5..9 were asked for"), True),
         (Refusal(status=501), False),
         (Refusal(status=403), False),
         (Refusal(status=404), False),
@@ -102,3 +111,46 @@ def test_reads(error: Exception, refusal: Refusal, shown: str) -> None:
 )
 def test_only_what_may_pass_is_tried_again(refusal: Refusal, temporary: bool) -> None:
     assert refusal.temporary is temporary
+
+
+@pytest.mark.parametrize(
+    ("text", "other_range"),
+    [
+        ("Requested 0..100, got 100..200", "bytes 100..200 where 0..100 were asked for"),
+        ("Requested 0..100, got 0..50", "bytes 0..50 where 0..100 were asked for"),
+        ("Received non-partial response when range requested", "an answer that is no range"),
+        ("Content-Range header not present in partial response", "an answer that is no range"),
+        ('Failed to parse value for CONTENT_RANGE header: "x"', "an answer that is no range"),
+    ],
+)
+def test_an_answer_that_is_not_the_range_asked_for(text: str, other_range: str) -> None:
+    error = exceptions.GenericError(f"Generic S3 error: {text}\n\nDebug source:\n...")
+    assert read_refusal(error) == Refusal(other_range=other_range)
+    assert str(read_refusal(error)) == other_range
+
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "seconds"),
+    [
+        ("", 0),
+        ("7", 7),
+        ("Thu, 01 Jan 2026 12:00:30 GMT", 30),
+        ("Thu, 01 Jan 2026 11:00:00 GMT", 0),
+        ("Thu, 01 Jan 2026 12:00:30", 0),
+        ("soon", 0),
+        ("-3", 0),
+    ],
+)
+def test_when_the_server_wants_to_be_asked_again(retry_after: str, seconds: float) -> None:
+    assert asked_wait_s(retry_after, now=NOW) == seconds
+
+
+def test_only_what_may_pass_waits_as_long_as_it_is_told() -> None:
+    error = refused_for_now("x", Refusal(status=503, retry_after_s=9), do="wait")
+    assert isinstance(error, Busy)
+    assert (error.temporary, error.retry_after_s, error.do) == (True, 9, "wait")
+    assert not isinstance(refused_for_now("x", Refusal(status=503), do=""), Busy)
+    assert not refused_for_now("x", Refusal(status=400, retry_after_s=9), do="").temporary

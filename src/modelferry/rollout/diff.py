@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,13 @@ _MARKS: Mapping[Action, str] = {
 _LONG = 160
 _LINES = 40
 _SHORTEST_SECRET = 4
+# Variables that by their names hold a secret although they stand in the open.
+_SECRETLY = re.compile(
+    r"passw|token|secret|credential|(api|access|account|private)[-_.]?key|connection[-_.]?string"
+    r"|(^|[-_])sas($|[-_])",
+    re.IGNORECASE,
+)
+_ENV = re.compile(r"env\[([^]]*)\]\.value$")
 
 
 def render(planned: Sequence[Change]) -> str:
@@ -48,7 +56,8 @@ def lines(change: Change, secrets: Iterable[str] = ()) -> Iterator[str]:
     why = f" ({change.why})" if change.why else ""
     yield f"{_MARKS[change.action]} {change.placed.label}{where}: {change.action}{why}"
     for entry in _entries(change):
-        before, after = (_without(value, secrets) for value in (entry.before, entry.after))
+        sides = (_without(value, secrets) for value in (entry.before, entry.after))
+        before, after = (HIDDEN if _is_secret_env(entry.path, side) else side for side in sides)
         yield from _Entry(entry.path, before, after).lines
 
 
@@ -82,13 +91,20 @@ def _worth_hiding(text: str) -> Iterator[str]:
 def _without(value: Any, secrets: Iterable[str]) -> Any:
     """Before anything is cut: half a secret is one, too."""
     if isinstance(value, Mapping):
-        return {key: _without(inner, secrets) for key, inner in value.items()}
+        hidden = {"value": HIDDEN} if _SECRETLY.search(str(value.get("name"))) else {}
+        shown = {key: _without(inner, secrets) for key, inner in value.items()}
+        return {key: hidden.get(key, inner) for key, inner in shown.items()}
     if isinstance(value, list):
         return [_without(inner, secrets) for inner in value]
     if isinstance(value, str):
         for secret in secrets:
             value = value.replace(secret, HIDDEN)
     return value
+
+
+def _is_secret_env(path: str, value: Any) -> bool:
+    found = _ENV.search(path)
+    return isinstance(value, str) and found is not None and bool(_SECRETLY.search(found[1]))
 
 
 def _is_secret(body: Object) -> bool:

@@ -94,3 +94,16 @@ def test_a_new_object_is_shown_as_written() -> None:
         "+y",
         "+ spec.b.e: {}",
     ]
+
+
+def test_variables_that_hold_a_secret_by_their_names() -> None:
+    def env(value: str) -> dict[str, Any]:
+        names = ("DB_PASSWORD", "API_KEY", "STORAGE_SAS", "KEYBOARD")
+        return {"spec": {"env": [{"name": name, "value": value} for name in names]}}
+
+    text = render([change("Pod", env("first-one"), env("other-one"))])
+    assert text.count("first-one") == 1
+    assert "env[KEYBOARD].value: first-one → other-one" in text
+    assert "env[DB_PASSWORD].value: *** → ***" in text
+    fresh = render([change("Pod", None, env("brand-new"), Action.CREATE)])
+    assert fresh.count("brand-new") == 1

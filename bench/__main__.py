@@ -91,51 +91,62 @@ def _measure(options: argparse.Namespace) -> int:
     from bench.cloud import Cloud, buildkitd_version
     from bench.session import FULL, QUICK, TINY, Session
 
-    scale = QUICK if options.quick else TINY if options.tiny else FULL
-    about = facts.machine()
-    began = time.monotonic()
+    name, scale = (
+        ("quick", QUICK) if options.quick else ("tiny", TINY) if options.tiny else ("full", FULL)
+    )
+    record = _Record(options, name)
     with Cloud().up() as cloud:
-        about |= facts.versions(buildkitd_version())
-        rows, failed = _rows(Session(cloud, scale), options.rows, verbose=options.verbose)
-    about["run"] = f"{_scale_name(options)}, {time.monotonic() - began:.0f} s"
-    sys.stdout.write(f"{table.text(rows)}\n\n{table.facts(about)}\n")
-    for name, cause in failed.items():
-        sys.stdout.write(f"row {name} could not be taken: {cause}\n")
-    body = document.to_json(rows, about, failed)
-    if options.json:
-        options.json.write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n")
-    return 1 if failed else 0
+        record.about |= facts.versions(buildkitd_version())
+        _run(Session(cloud, scale), record)
+    sys.stdout.write(f"{table.text(record.rows)}\n\n{table.facts(record.about)}\n")
+    for ids, cause in record.failed.items():
+        sys.stdout.write(f"row {ids} could not be taken: {cause}\n")
+    return 1 if record.failed else 0
 
 
-def _scale_name(options: argparse.Namespace) -> str:
-    return "quick" if options.quick else "tiny" if options.tiny else "full"
+class _Record:
+    """What was found so far; in FILE after each row, so that an early end loses nothing."""
+
+    def __init__(self, options: argparse.Namespace, scale: str) -> None:
+        self.wanted, self._verbose, self._file = options.rows, options.verbose, options.json
+        self._scale, self._began = scale, time.monotonic()
+        self.about = facts.machine()
+        self.rows: list[Row] = []
+        self.failed: dict[str, str] = {}
+
+    def add(self, row: Row) -> None:
+        self.rows.append(row)
+        log.info("%s", table.raw(row) if self._verbose else "  " + "  ".join(table.cells(row)))
+        self._write()
+
+    def fail(self, ids: str, error: Exception) -> None:
+        self.failed[ids] = f"{type(error).__name__}: {error}"
+        self._write()
+
+    def _write(self) -> None:
+        self.about["run"] = f"{self._scale}, {time.monotonic() - self._began:.0f} s"
+        if self._file:
+            body = document.to_json(self.rows, self.about, self.failed)
+            self._file.write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n")
 
 
-def _rows(
-    session: Session, wanted: Sequence[str], *, verbose: bool
-) -> tuple[list[Row], dict[str, str]]:
+def _run(session: Session, record: _Record) -> None:
     """A row that fails is told, and the others go on."""
     from bench.rows import measures
 
-    rows: list[Row] = []
-    failed: dict[str, str] = {}
     for ids, measure in measures().items():
-        if not set(ids) & set(wanted):
+        if not set(ids) & set(record.wanted):
             continue
         began = time.monotonic()
         log.info("· %s", ", ".join(ids))
         try:
             for row in measure(session):
-                if row.id in wanted:
-                    rows.append(row)
-                    log.info(
-                        "%s", table.raw(row) if verbose else "  " + "  ".join(table.cells(row))
-                    )
+                if row.id in record.wanted:
+                    record.add(row)
         except Exception as error:
             log.exception("row %s", ids[0])
-            failed[", ".join(ids)] = f"{type(error).__name__}: {error}"
+            record.fail(", ".join(ids), error)
         log.info("  %s in %.0f s", ", ".join(ids), time.monotonic() - began)
-    return rows, failed
 
 
 if __name__ == "__main__":

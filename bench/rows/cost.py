@@ -9,7 +9,7 @@ from bench import storage
 from bench.data import ModelData
 from bench.figures import Bar, Row
 from bench.meters import TreeWrites
-from bench.product import Delivery, Workspace
+from bench.product import Workspace
 from bench.session import MIB, Session
 from bench.wire import counted
 from testbed import layout
@@ -58,43 +58,44 @@ def _peak_row(size: int, taken: tuple[float, ...], stages: str) -> Row:
 
 
 def disk(session: Session) -> Iterator[Row]:
-    """The same run without a model is taken off: what is left is the model's."""
-    size = session.scale.small_bytes
-    ours, dockerd = _written(session, size)
-    ours_bare, dockerd_bare = _written(session, 0)
+    """What a larger model adds to a smaller one's run is the model's; the rest is the app's."""
+    large = session.scale.small_bytes
+    small = large // 4
+    ours, dockerd = _written(session, large)
+    ours_small, dockerd_small = _written(session, small)
+    case, added = f"{_data(small)} → {_data(large)}", large - small
     yield Row(
         id="g",
         measure="bytes we write to disk a model byte",
-        case=str(_data(size)),
+        case=case,
         unit="",
         bar=Bar(limit=0.001, of="ours"),
-        ours=(max(0, ours.written_bytes - ours_bare.written_bytes) / size,),
-        note=f"ru_oublock of our process and its clients: {ours.written_bytes} bytes with model,"
-        f" {ours_bare.written_bytes} without",
+        ours=(max(0, ours - ours_small) / added,),
+        note=f"ru_oublock of our process and its clients: {ours_small} and {ours} bytes",
     )
     yield Row(
         id="g",
         measure="bytes dockerd writes a model byte",
-        case=str(_data(size)),
+        case=case,
         unit="",
         bar=Bar(limit=2.05, of="ours"),
-        ours=((dockerd - dockerd_bare) / size,),
-        note="write_bytes of dockerd and its children every 20 ms; the last moments of a child"
-        " that ends in between are missed",
+        ours=((dockerd - dockerd_small) / added,),
+        note=f"write_bytes of dockerd and its children, {dockerd_small} and {dockerd} bytes; what a"
+        " child writes within its last 20 ms is missed",
     )
 
 
-def _written(session: Session, size: int) -> tuple[Delivery, int]:
+def _written(session: Session, size: int) -> tuple[int, int]:
+    """By our process and its clients, and by dockerd and its children."""
     cloud = session.cloud
     cloud.new_registry()
     cloud.cold_engine()
-    place = storage.fast(cloud, _data(size)) if size else None
-    workspace = Workspace(cloud, "disk", place)
+    workspace = Workspace(cloud, "disk", storage.fast(cloud, _data(size)))
     pid = int((layout.state_dir("engine") / "dockerd.pid").read_text())
     writes = TreeWrites(pid)
     with writes.watching():
         delivery = workspace.deliver(_TESTED)
-    return delivery, writes.bytes
+    return delivery.written_bytes, writes.bytes
 
 
 def on_the_wire(session: Session) -> Iterator[Row]:

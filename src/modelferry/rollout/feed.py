@@ -58,7 +58,7 @@ class Feed:
         self._watch: Watch | None = None
         self._listed_at = -math.inf
         name = f"watch {place[0].plural}"
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -72,6 +72,12 @@ class Feed:
         self._asked.set()
         if watch := self._watch:
             watch.stop()
+
+    def _work(self) -> None:
+        try:
+            self._run()
+        except Exception as bug:  # noqa: BLE001 - else the run would wait for a thread that is gone
+            self._news.put(News(place=self.place, kind="refused", content=bug))
 
     def _run(self) -> None:
         version = ""

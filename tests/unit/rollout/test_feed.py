@@ -126,6 +126,12 @@ def test_a_refusal_of_another_kind_ends_it_at_once(play: Play) -> None:
     assert cluster.asked == ["list"]
 
 
+def test_a_bug_of_ours_ends_the_run(play: Play) -> None:
+    """A thread that is gone must not leave the others waiting."""
+    _, _, news = play((), [None])
+    assert kinds(news, 2) == ["list", "refused"]
+
+
 def test_without_the_right_to_events_it_goes_on_without_them(play: Play) -> None:
     _, cluster, news = play(refused(403), resource=EVENTS)
     entry = news.get(timeout=5)

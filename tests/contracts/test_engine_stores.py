@@ -9,7 +9,7 @@ import pytest
 
 from modelferry.artifacts import Descriptor
 from modelferry.engine import Engine
-from modelferry.image.app_layers import app_in_engine, save_app
+from modelferry.image.app_layers import app_in_engine
 from modelferry.image.buildx import build_app
 from modelferry.image.content_store import read_content_store
 from modelferry.image.layer_entries import LayerEntries, scan_layer
@@ -20,6 +20,7 @@ from modelferry.image.workers import Stop
 from modelferry.values import Digest
 from tests.contracts.conftest import Connect, MakeYard
 from tests.contracts.image_yard import SMALL, Yard
+from tests.contracts.whole_app import whole_app
 
 ENGINES = ("first", "newer-classic", "newer-containerd")
 
@@ -59,7 +60,7 @@ def test_a_layer_alone_is_as_docker_save_gives_it(
 ) -> None:
     """The last three, and none of those below."""
     engine = yard.engine
-    whole = save_app(engine, image_id, tmp_path, compress=False, stop=Stop())
+    whole = whole_app(engine, image_id, tmp_path, compress=False)
     wanted = diff_ids(engine, image_id)[-3:]
     alone = tmp_path / "alone"
     alone.mkdir()
@@ -99,7 +100,7 @@ def test_a_code_commit_takes_the_code_out_of_the_engine(
 ) -> None:
     """As a run after a release does: all but the last layer are in the registry."""
     caplog.set_level("INFO")
-    first = save_app(yard.engine, image_id, tmp_path, compress=True, stop=Stop())
+    first = whole_app(yard.engine, image_id, tmp_path)
     blobs = {
         layer.descriptor.digest: layer.read(0, layer.descriptor.size_bytes)
         for layer in first.image.layers
@@ -150,7 +151,7 @@ def test_a_store_that_is_elsewhere_is_passed_over(
 
 
 def test_what_the_layers_say_of_a_models_place(yard: Yard, image_id: str, tmp_path: Path) -> None:
-    app = save_app(yard.engine, image_id, tmp_path, compress=True, stop=Stop()).image
+    app = whole_app(yard.engine, image_id, tmp_path).image
     steps = len(app.layers) - 6  # before CHANGES
 
     def fit(*paths: str) -> Fit:

@@ -14,18 +14,17 @@ import pytest
 from modelferry.artifacts import Model, TestedImage, Verdict
 from modelferry.engine import Engine
 from modelferry.image import load
-from modelferry.image.app_layers import save_app
 from modelferry.image.buildx import build_app
 from modelferry.image.compose import GZIP_LAYER_TYPE, LAYER_TYPE, Composition, compose
 from modelferry.image.load import load_image
 from modelferry.image.released import Released
-from modelferry.image.workers import Stop
 from modelferry.plan.spec import PushPlan
 from modelferry.registry.client import Registry
 from modelferry.stages.build import Destination, build_target
 from modelferry.stages.push import push_image
 from tests.contracts.conftest import Connect, MakeYard
 from tests.contracts.image_yard import MADE_BY, SMALL, Yard, run_in, sha256_in, sha256_of
+from tests.contracts.whole_app import whole_app
 
 ENGINES = ("first", "newer-classic", "newer-containerd")
 ALONE_BYTES = 64 << 20
@@ -114,9 +113,7 @@ def test_one_app_is_the_same_image_on_every_engine(
         image_id = str(engine.client.images.load(archive)[0].id)
         folder = tmp_path / name
         folder.mkdir()
-        composed[name] = compose(
-            save_app(engine, image_id, folder, compress=True, stop=Stop()).image, ()
-        )
+        composed[name] = compose(whole_app(engine, image_id, folder).image, ())
     assert len({image.config.digest for image in composed.values()}) == 1
     assert composed["first"].manifest.digest == composed["newer-classic"].manifest.digest
 
@@ -211,7 +208,7 @@ def test_an_engine_that_lacks_the_apps_layers_gets_them_too(
     compressed = yard.engine.facts.store == "containerd"
     spec = replace(yard.spec(), builder="docker" if compressed else testbed["TESTBED_BUILDKIT"])
     app = build_app(spec, yard.images, "app", temp=tmp_path, workspace=yard.context)
-    saved = save_app(yard.engine, app.image_id, tmp_path, compress=True, stop=Stop())
+    saved = whole_app(yard.engine, app.image_id, tmp_path)
     yard.engine.client.images.remove(app.image_id, force=True)
     if compressed:
         yard.engine.client.api.prune_builds()  # an engine of the tests alone
@@ -243,7 +240,7 @@ def test_attestations_beside_the_image_are_left_out(
     build = ("docker", "buildx", "build", "--load", "--provenance=true", "--tag", tag)
     given = ("--build-arg", f"BASE={yard.base}", "--label", f"{MADE_BY}={yard.name}")
     subprocess.run([*build, *given, str(yard.context)], check=True, capture_output=True)
-    app = save_app(yard.engine, tag, tmp_path, compress=True, stop=Stop()).image
+    app = whole_app(yard.engine, tag, tmp_path).image
     kept = yard.engine.client.images.get(tag).attrs["RootFS"]["Layers"]
     assert [layer.diff_id for layer in app.layers] == kept
     assert json.loads(app.config)["rootfs"]["diff_ids"] == kept

@@ -120,14 +120,20 @@ def test_what_each_change_costs(world: World) -> None:
 def test_an_app_that_was_released_is_not_taken_out_of_the_engine(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Its ID may be another one: the builder's notes in its config are not always the same."""
     first = world.release(world.yard.yard.model("/model/m.onnx"))
+    saved = saved_archives(world)
     caplog.clear()
     second = world.release(world.yard.yard.model("/model/m.onnx"))
-    assert "app: as it was released, and whole in the registry" in caplog.messages
+    (told,) = (line for line in caplog.messages if line.startswith("app: "))
+    assert "as it was released" in told or "the registry lacks 0, 0 B" in told
+    assert saved_archives(world) == saved
     assert second.app_layers == first.app_layers
-    assert second.image.app
-    assert first.image.app
-    assert second.image.app.config == first.image.app.config
+
+
+def saved_archives(world: World) -> list[Path]:
+    """Of `docker save`, the first build's included."""
+    return list(world.yard.yard.folder.rglob("app.tar"))
 
 
 def test_the_finished_image_has_the_files_and_is_else_the_apps(world: World) -> None:

@@ -116,22 +116,6 @@ def assemble(
     return _from_tars(stored, there, read_range, compress_in, stop)
 
 
-def save_app(
-    engine: Engine, image_id: str, folder: Path, *, compress: bool, stop: Stop
-) -> SavedApp:
-    """All of it out of the engine, whatever the registry has."""
-    return app_in_engine(
-        engine,
-        image_id,
-        folder,
-        released=Released(),
-        read_range=None,
-        travels=compress,
-        run_label="",
-        stop=stop,
-    )
-
-
 def _take(
     engine: Engine,
     image_id: str,

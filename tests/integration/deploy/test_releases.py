@@ -22,6 +22,7 @@ from modelferry.cluster.resources import LEASES, PODS, REPLICA_SETS, SECRETS, Re
 from modelferry.errors import Cancelled, InputError, RollbackError, RolloutError, RolloutFailed
 from modelferry.plan.spec import RollbackPlan, RunContext
 from modelferry.rollout import history, turn, waiting
+from modelferry.rollout.claim import BEAT_S
 from modelferry.rollout.history import Record
 from modelferry.rollout.lease import Superseded
 from modelferry.rollout.spec import RollbackSpec
@@ -463,11 +464,38 @@ def test_the_older_of_two_is_told_at_once(cluster: Cluster, namespace: str) -> N
     assert time.monotonic() - started < 3
 
 
+def patch_lease(cluster: Cluster, namespace: str, path: str, value: str) -> None:
+    operations = [{"op": "add", "path": path, "value": value}]
+    cluster.patch(LEASES, "modelferry.app", namespace, operations)
+
+
+def test_a_run_that_waited_and_was_killed_is_not_waited_for(
+    cluster: Cluster, namespace: str
+) -> None:
+    hold = waiting.take(cluster, "app", namespace, Intent("200", 1), wait_s=5)
+    assert hold
+    stamp = "2026-11-22T20:00:00.000000Z"
+    patch_lease(cluster, namespace, "/metadata/annotations/modelferry~1next", f"300/1 dead {stamp}")
+    time.sleep(3 * BEAT_S)
+    hold.heed()  # gives no sign of life: nobody makes way
+    hold.release()
+
+
+def test_the_lease_of_a_run_that_died_long_ago_is_free(cluster: Cluster, namespace: str) -> None:
+    hold = waiting.take(cluster, "app", namespace, Intent("200", 1), wait_s=5)
+    assert hold
+    hold._stop.set()  # it renews no more, and does not let go either
+    time.sleep(BEAT_S)
+    patch_lease(cluster, namespace, "/spec/renewTime", "2025-01-01T00:00:00.000000Z")
+    again = waiting.take(cluster, "app", namespace, Intent("201", 1), wait_s=5)
+    assert again
+    again.release()
+
+
 def test_a_lease_that_was_taken_away_ends_the_run(cluster: Cluster, namespace: str) -> None:
     hold = waiting.take(cluster, "app", namespace, Intent("200", 1), wait_s=5)
     assert hold
-    operations = [{"op": "replace", "path": "/spec/holderIdentity", "value": "300/1 abcd"}]
-    cluster.patch(LEASES, "modelferry.app", namespace, operations)
+    patch_lease(cluster, namespace, "/spec/holderIdentity", "300/1 abcd")
     until = time.monotonic() + 15
     while not hold.is_lost and time.monotonic() < until:
         time.sleep(0.2)

@@ -44,9 +44,7 @@ def beside_kubectl(yard: Yard, number: int) -> Outcome:
         return wrong(str(ours))
     later = ours.at - theirs[0]
     told = f"our verdict {1000 * later:+.0f} ms after kubectl's"
-    return Outcome(
-        verdict="right" if later <= _LATER_THAN_KUBECTL_S else "wrong", detail=told
-    )
+    return Outcome(verdict="right" if later <= _LATER_THAN_KUBECTL_S else "wrong", detail=told)
 
 
 def _rollout_status(yard: Yard, namespace: str) -> float:

@@ -70,49 +70,49 @@ CASES = {
         workload("Deployment", mode="crash"),
         r"pod score-\w+-\w+ \(deployment/score\): container score crashed \(exit 1\) 3 times:"
         r" ImportError: no module named onnxruntime",
-        22,
+        35,
         seen="loading the model",
     ),
     "crash of a StatefulSet": Case(
         workload("StatefulSet", mode="crash"),
         r"pod score-0 \(statefulset/score\): container score crashed \(exit 1\) 3 times: ImportErr",
-        30,
+        40,
     ),
     "crash of a DaemonSet": Case(
         workload("DaemonSet", mode="crash"),
         r"pod score-\w+ \(daemonset/score\): container score crashed \(exit 1\) 3 times: ImportErr",
-        30,
+        40,
     ),
     "crash after it looked healthy": Case(
         workload("Deployment", mode="crash-late", more=""),
         r"container score crashed \(exit 1\) 3 times: CUDA error: out of memory",
-        35,
+        45,
     ),
     "ends": Case(
         workload("Deployment", mode="end"),
         r"container score ended \(exit 0\) 3 times, though it should keep running",
-        30,
+        40,
         seen="all rows are scored",
     ),
     "memory": Case(
         workload("Deployment", mode="eat", more="resources: {limits: {memory: 48Mi}}"),
         r"container score was killed for want of memory \(OOMKilled, limit 48Mi\) 3 times",
-        40,
+        50,
     ),
     "no such command": Case(
         workload("Deployment", more="command: [/no/such/program]"),
         r"container score cannot be started: .*no such file",
-        12,
+        20,
     ),
     "no such ConfigMap": Case(
         workload("Deployment", more="envFrom: [{configMapRef: {name: absent}}]"),
         r'container score cannot be created: configmap "absent" not found',
-        20,
+        28,
     ),
     "no such Secret": Case(
         workload("Deployment", more='envFrom: [{secretRef: {name: "absent"}}]'),
         r'container score cannot be created: secret "absent" not found',
-        20,
+        28,
     ),
     "no such volume": Case(
         workload(
@@ -121,7 +121,7 @@ CASES = {
             spec="      volumes: [{name: v, secret: {secretName: absent}}]\n",
         ),
         r'a volume cannot be mounted: .*secret "absent" not found',
-        25,
+        32,
         line=1,
     ),
     "never ready": Case(
@@ -144,7 +144,7 @@ CASES = {
             spec="      volumes: [{name: v, persistentVolumeClaim: {claimName: absent}}]\n",
         ),
         r'persistentvolumeclaim "absent" not found',
-        20,
+        25,
         line=1,
     ),
     "progress deadline": Case(

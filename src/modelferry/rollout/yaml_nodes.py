@@ -45,11 +45,11 @@ def nodes(text: str) -> Iterator[yaml.Node]:
 
 
 def _yaml(text: str) -> str:
-    """As YAML `---x` would be text: the API's own reader refuses it."""
+    """As the API's own reader takes it: `---x` is no text, and the last line has an end."""
     if glued := _GLUED.search(text):
         line = text.count("\n", 0, glued.start()) + 1
         raise TreeError(line, f"{glued[0][:20]!r} does not separate documents: `---` stands alone")
-    return re.sub(r"^---#", "--- #", text, flags=re.MULTILINE)
+    return re.sub(r"^---#", "--- #", text, flags=re.MULTILINE) + "\n" * (not text.endswith("\n"))
 
 
 def _json_parts(text: str) -> list[str]:

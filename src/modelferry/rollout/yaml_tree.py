@@ -22,7 +22,7 @@ __all__ = ["Path", "Tree", "TreeError", "documents"]
 
 Path = tuple[str | int, ...]
 
-_MOST_VALUES = 400_000  # that aliases may expand to: ten lines could ask for billions
+_MOST_VALUES = 200_000  # that aliases may expand to: ten lines could ask for billions
 _NUMBER_OR_BOOLEAN = re.compile(r"-?(?:0|[1-9][0-9]*)|true|false")
 _COMMENTED_OUT = re.compile(r"""\bimage["']?\s*:\s+(#\{.*\S)""")  # `image: #{IMAGE}#` is no text
 

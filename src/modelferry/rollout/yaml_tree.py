@@ -22,7 +22,7 @@ __all__ = ["Path", "Tree", "TreeError", "documents"]
 
 Path = tuple[str | int, ...]
 
-_MOST_VALUES = 200_000  # that aliases may expand to: ten lines could ask for billions
+_MOST_COPIES = 20_000  # that aliases may make: ten lines could ask for billions
 _NUMBER_OR_BOOLEAN = re.compile(r"-?(?:0|[1-9][0-9]*)|true|false")
 _COMMENTED_OUT = re.compile(r"""\bimage["']?\s*:\s+(#\{.*\S)""")  # `image: #{IMAGE}#` is no text
 
@@ -53,11 +53,15 @@ class _Builder:
     def __init__(self, replace: Callable[[str], str], shown: list[str]) -> None:
         self._replace, self._shown = replace, shown
         self.lines: dict[Path, int] = {}
+        self._built: set[int] = set()
+        self._copies = 0
 
     def build(self, node: yaml.Node, path: Path, above: tuple[yaml.Node, ...]) -> Any:
         line = line_of(node)
         self.lines[path] = line
-        if len(self.lines) > _MOST_VALUES:
+        self._copies += id(node) in self._built
+        self._built.add(id(node))
+        if self._copies > _MOST_COPIES:
             raise TreeError(line, "its aliases make it too large")
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from modelferry.errors import BuildError, Cancelled, FerryError
+from modelferry.errors import BuildError, Cancelled, FerryError, ModelChanged
 from modelferry.recorder import Recorder
 from modelferry.runner import Terminal
 
@@ -61,3 +61,25 @@ def test_the_first_failure_stays_the_one_that_is_told(recorder: Recorder) -> Non
     recorder.fail("inputs", FerryError("second"))
     assert recorder.report.error is first
     assert recorder.report.failed_stage == "deploy"
+
+
+def test_what_failed_beside_a_stage_is_named(recorder: Recorder) -> None:
+    error = ModelChanged("the model changed")
+    error.stage = "fetch"
+    with pytest.raises(ModelChanged), recorder.stage("build"):
+        raise error
+    assert recorder.report.failed_stage == "fetch"
+
+
+def test_a_stage_that_went_on_beside_another_is_told_when_it_has_ended(
+    recorder: Recorder, stream: io.StringIO
+) -> None:
+    with recorder.stage("fetch") as note:
+        note.figure = "beside the build"
+    with recorder.stage("build"):
+        pass
+    recorder.amend("fetch", figure="v7, 2.0 GiB", moved_bytes=5, seconds=8.0)
+    fetch, build = recorder.report.stages
+    assert (fetch.name, fetch.figure, fetch.moved_bytes) == ("fetch", "v7, 2.0 GiB", 5)
+    assert build.name == "build"
+    assert stream.getvalue().endswith("✓ fetch     v7, 2.0 GiB in 8.0 s\n")

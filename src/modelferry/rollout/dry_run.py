@@ -49,7 +49,7 @@ def look(
         if tolerate(refusal.refused):
             log.warning("%s: %s", refusal.placed.label, refusal.refused.message)
             tolerated.append(_unchecked(cluster, refusal.placed, "the image is not there yet"))
-        elif cause := _comes_with(refusal, answers.planned):
+        elif cause := comes_with(refusal, answers.planned):
             tolerated.append(_unchecked(cluster, refusal.placed, f"{cause.label} comes with it"))
         else:
             refusals.append(refusal)
@@ -90,7 +90,7 @@ def _unchecked(cluster: Cluster, placed: Placed, why: str) -> Change:
     return Change(placed=placed, action=Action.UNCHECKED, live=live, why=why)
 
 
-def _comes_with(refusal: Refusal, planned: Sequence[Change]) -> Placed | None:
+def comes_with(refusal: Refusal, planned: Sequence[Change]) -> Placed | None:
     """What is missed is made by this very set, before it is needed."""
     message = refusal.refused.message
     if "not found" not in message and "was found" not in message:

@@ -13,7 +13,13 @@ from prove.proof import Proof
 from prove.tally import HEADING, Tally, play_rounds, row
 
 ROOT = Path(__file__).parent.parent
-PROOFS = (*transfers.PROOFS, *sources.PROOFS, *deliveries.PROOFS, *watching.PROOFS, *releases.PROOFS)
+PROOFS = (
+    *transfers.PROOFS,
+    *sources.PROOFS,
+    *deliveries.PROOFS,
+    *watching.PROOFS,
+    *releases.PROOFS,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

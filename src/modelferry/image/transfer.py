@@ -23,7 +23,7 @@ from modelferry.image.model_layers import (
     plan_model,
     released_sums,
 )
-from modelferry.image.model_pass import WINDOW_BYTES, ModelPass, StreamedBlob
+from modelferry.image.model_pass import SIDE_BY_SIDE, WINDOW_BYTES, ModelPass, StreamedBlob
 from modelferry.image.released import ReleasedLayer
 from modelferry.image.run_images import RunImages
 from modelferry.image.stream import Reading, ReadInOrder, open_layer
@@ -118,8 +118,8 @@ class Transfer:
             raise
 
     def _read_again(self, view: LayerView) -> Callable[[int, int], bytes]:
-        """For who needs the layer after the pass; opened when it is read."""
-        read = self._reader(_unseen, WINDOW_BYTES)
+        """For who needs the layer after the pass, perhaps beside others; opened when it is read."""
+        read = self._reader(_unseen, WINDOW_BYTES // SIDE_BY_SIDE)
         return Reading(partial(open_layer, view, read), view.size_bytes).read
 
 

@@ -107,7 +107,10 @@ def build_image(
 def base_layers(spec: BuildSpec, engine: Engine) -> Sequence[Digest] | None:
     """The base image's diff ids, bottom first; None where the engine does not have it."""
     base = recipe_of(spec, None).base
-    return diff_ids_in_engine(engine, ImageRef.parse(base)) if base else ()
+    try:
+        return diff_ids_in_engine(engine, ImageRef.parse(base)) if base else ()
+    except ValueError:  # a builder may understand more than we do
+        return None
 
 
 def build_target(

@@ -59,6 +59,17 @@ def test_no_port_and_no_pod_are_told_apart() -> None:
         found(workload("rescore", kind="Job"))
 
 
+def test_of_several_ports_the_one_that_a_service_leads_to() -> None:
+    metrics, http = {"containerPort": 9090}, {"name": "http", "containerPort": 8000}
+    both = workload("web", ports=[metrics, http])
+    assert found(both) == [("web", 9090)]
+    assert found(both, service({"app": "web"}, port=80, targetPort="http")) == [("web", 8000)]
+    assert found(both, service({"app": "web"}, port=80, targetPort=8000)) == [("web", 8000)]
+    assert found(both, service({"app": "web"}, port=8000)) == [("web", 8000)]
+    assert found(both, service({"app": "web"}, port=80, targetPort=7)) == [("web", 9090)]
+    assert found(both, service({}, port=8000)) == [("web", 9090)]
+
+
 def test_udp_is_no_port_for_checks() -> None:
     with pytest.raises(InputError):
         found(workload("dns", ports=[{"containerPort": 53, "protocol": "UDP"}]))

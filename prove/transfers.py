@@ -182,7 +182,7 @@ PROOFS = (
         name="transfers.reset", rounds=30, open=Breaks(faults=resets, each_resends=LAYER_BYTES).open
     ),
     Proof(
-        name="transfers.stall", rounds=10, open=Breaks(faults=stalls, each_resends=LAYER_BYTES).open
+        name="transfers.stall", rounds=5, open=Breaks(faults=stalls, each_resends=LAYER_BYTES).open
     ),
     Proof(
         name="transfers.refused", rounds=40, open=Breaks(faults=refusals, each_resends=PIECE).open

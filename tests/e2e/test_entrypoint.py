@@ -170,3 +170,39 @@ def test_a_crashing_pod(
     assert "main" in registry.tags(
         unique
     )  # it was tested and pushed; the cluster's is another matter
+
+
+def test_only_what_changed_is_made_again_and_any_release_can_come_back(
+    deliver: Deliver, cluster: Cluster, registry: RegistryView, unique: str, tmp_path: Path
+) -> None:
+    first = deliver()
+    assert (first.status, first.outputs["rollout"]) == (0, "succeeded"), first.log
+    assert (first.outputs["image-reused"], first.outputs["model-changed"]) == ("false", "true")
+    assert {"mf-main", "mf-main-app"} <= set(registry.tags(unique))
+
+    again = deliver()
+    assert (again.status, again.outputs["rollout"]) == (0, "succeeded"), again.log
+    assert (again.outputs["image-reused"], again.outputs["model-changed"]) == ("true", "false")
+    assert again.outputs["model-sha256"] == sha256(MODEL).hexdigest()
+    assert again.outputs["digest"] == first.outputs["digest"]
+    assert registry.digest(unique, "mf-main") == first.outputs["digest"]
+    assert "docker buildx build" not in again.log
+
+    with (tmp_path / "workspace" / "app.py").open("a") as app:
+        app.write("# another commit\n")
+    code = deliver()
+    assert (code.status, code.outputs["rollout"]) == (0, "succeeded"), code.log
+    assert (code.outputs["image-reused"], code.outputs["model-changed"]) == ("false", "false")
+    assert code.outputs["digest"] != first.outputs["digest"]
+    [fetch] = [stage for stage in code.report["stages"] if stage["name"] == "fetch"]
+    assert fetch["bytes"] == 0
+
+    crash = deliver(variables="MOOD=crash", reuse="false")
+    assert_failed(crash, 8, "app")
+    assert crash.outputs["rollout"] == "rolled-back"
+    assert crash.outputs["previous-image"] == code.outputs["image"]
+    assert cluster.images() == {code.outputs["image"]}
+
+    back = deliver(stages="rollback", to=first.outputs["digest"])
+    assert (back.status, back.outputs["rollout"]) == (0, "rolled-back"), back.log
+    assert cluster.images() == {first.outputs["image"]}

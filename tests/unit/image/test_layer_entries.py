@@ -170,3 +170,30 @@ def test_records_come_back_as_they_were() -> None:
         digest("b"): Record(paths=paths, traces={}),
     }
     assert read_records(json.dumps(records_json(records))) == records
+
+
+def test_a_file_larger_than_a_plain_header_can_say() -> None:
+    size = 9 << 30
+    info = member("big", size=size)
+    head = info.tobuf(tarfile.PAX_FORMAT)
+    tail = tar(member("after/", tarfile.DIRTYPE, mode=0o700))
+    behind = len(head) + size
+
+    def read(start: int, stop: int) -> bytes:
+        if start < len(head):
+            return head[start:stop].ljust(stop - start, b"\xff")
+        return tail[max(0, start - behind) : stop - behind].rjust(stop - start, b"\xff")
+
+    found = scan_layer(read, behind + len(tail), LAYER, (), Stop())
+    assert found == {"/after": Trace("folder", 0o700)}
+
+
+def test_what_a_header_says_of_all_members() -> None:
+    out = io.BytesIO()
+    with tarfile.open(
+        fileobj=out, mode="w", pax_headers={"uid": "4242", "comment": "x"}
+    ) as archive:
+        archive.addfile(member("a/", tarfile.DIRTYPE, mode=0o700, uid=3))
+        archive.addfile(member("b/", tarfile.DIRTYPE, mode=0o700, uid=2**40))
+    found = scan(out.getvalue())
+    assert (found["/a"].uid, found["/b"].uid) == (4242, 2**40)

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from modelferry.cluster.resources import Resource
@@ -49,12 +50,9 @@ def beside_kubectl(yard: Yard, number: int) -> Outcome:
 
 def _rollout_status(yard: Yard, namespace: str) -> float:
     """When it ended, as Unix time."""
-    subprocess.run(
-        [KUBECTL.path(), "--kubeconfig", yard.kubeconfig, "--namespace", namespace]
-        + ["rollout", "status", "deployment/score"],
-        check=True,
-        capture_output=True,
-    )
+    where = ["--kubeconfig", yard.kubeconfig, "--namespace", namespace]
+    command = [KUBECTL.path(), *where, "rollout", "status", "deployment/score"]
+    subprocess.run(command, check=True, capture_output=True)
     return time.time()
 
 
@@ -103,8 +101,6 @@ def _watches() -> list[str]:
 
 def _became_available(deployment: Mapping[str, Any]) -> float:
     """To the second, as conditions are dated."""
-    from datetime import datetime
-
     for condition in deployment["status"]["conditions"]:
         if condition["type"] == "Available":
             return datetime.fromisoformat(condition["lastTransitionTime"]).timestamp()

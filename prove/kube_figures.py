@@ -12,7 +12,7 @@ from modelferry.cluster.resources import Resource
 from prove import kube_workloads as w
 from prove import kube_yard
 from prove.kube_yard import Yard
-from prove.proof import Outcome, Play, Proof, right, wrong
+from prove.proof import Outcome, Play, Proof, wrong
 from testbed.kubernetes.programs import Program
 
 KUBECTL = Program(name="kubectl")

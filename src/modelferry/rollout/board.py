@@ -158,7 +158,7 @@ class Board:
             found = Waiting(message=message, figures=found.figures)
         standing = tuple(self._standing(target, found, pods, digests))
         if target.ran_before:
-            standing = self._patiently(target, standing, is_first=known is None)
+            standing = self._patiently(target, standing)
         before = known.first_seen if known else {}
         first_seen = {finding.key: before.get(finding.key, now) for finding in standing}
         ends = [first_seen[finding.key] + finding.trouble.grace_s for finding in standing]
@@ -172,13 +172,10 @@ class Board:
             until=min((end for end in (settles_at, *ends) if end > now), default=math.inf),
         )
 
-    def _patiently(
-        self, target: Applied, standing: tuple[Finding, ...], *, is_first: bool
-    ) -> tuple[Finding, ...]:
-        """Nothing of it was changed, so what troubled it before may heal by what else was."""
-        if is_first:
-            self._old_troubles[target.key] = frozenset(found.cause for found in standing)
-        old = self._old_troubles[target.key]
+    def _patiently(self, target: Applied, standing: tuple[Finding, ...]) -> tuple[Finding, ...]:
+        """Nothing of it was changed, so what troubled it at first sight may heal by what else was."""
+        causes = frozenset(found.cause for found in standing)
+        old = self._old_troubles.setdefault(target.key, causes)
         return tuple(_with_time(found) if found.cause in old else found for found in standing)
 
     def _settled_at(self, target: Applied, pods: Sequence[Object], now: float) -> float:

@@ -226,6 +226,7 @@ def test_an_old_trouble_of_what_was_not_changed_gets_a_back_off_to_heal() -> Non
     manifest = ManifestObject(body=body, file="a.yaml", line=1, lines={})
     placed = Placed(manifest=manifest, resource=DEPLOYMENTS, namespace="n")
     board = Board(targets=[Applied(placed=placed, body=body)])
+    assert board.findings(0) == ()
     board.replace(DEPLOYMENTS, "n", [body])
     board.replace(REPLICA_SETS, "n", [replica_set("2", "new")])
     crashed = {"restartCount": 5, "lastState": {"terminated": {"exitCode": 1}}}

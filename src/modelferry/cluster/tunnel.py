@@ -14,11 +14,18 @@ from types import TracebackType
 from typing import Self
 
 from kubernetes.stream.ws_client import create_websocket
-from websocket import ABNF, WebSocket, WebSocketException, WebSocketTimeoutException
+from websocket import (
+    ABNF,
+    WebSocket,
+    WebSocketBadStatusException,
+    WebSocketException,
+    WebSocketTimeoutException,
+)
 
 from modelferry.cluster.resources import PODS
 from modelferry.cluster.transport import Transport
 from modelferry.errors import RolloutError
+from modelferry.retry import retry
 
 _DATA, _ERROR = 0, 1
 _CHUNK = 64 * 1024
@@ -76,6 +83,7 @@ class Tunnel:
                 + " ".join(str(error).split())[:300],
                 do="Allow the user `create` and `get` on pods/portforward"
                 " (docs/kubernetes-role.md); a proxy in between must pass WebSockets.",
+                temporary=_may_heal(error),
             ) from error
         channel.settimeout(None)
         return channel
@@ -128,6 +136,13 @@ def _send(local: socket.socket, channel: WebSocket) -> None:
     _end(channel)  # the client has gone; nobody reads what may still come
 
 
+def _may_heal(error: Exception) -> bool:
+    """The server is away, or refuses for a moment: no verdict on our rights."""
+    if isinstance(error, WebSocketBadStatusException):
+        return error.status_code >= 500
+    return isinstance(error, OSError)
+
+
 def _end(channel: WebSocket) -> None:
     with suppress(WebSocketException, WebSocketTimeoutException, OSError, ssl.SSLError):
         channel.close(timeout=1)
@@ -139,7 +154,7 @@ def open_tunnel(
     """Raises TunnelError when the API server does not let us through."""
     tunnel = Tunnel(transport, pod, namespace, port, listen_on)
     try:
-        _end(tunnel.dial())
+        _end(retry(tunnel.dial))
     except BaseException:
         tunnel.__exit__(None, None, None)
         raise

@@ -4,8 +4,9 @@ first annotation, alone and among good workloads, and leave what was there befor
 import re
 import socket
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ import yaml
 from modelferry.cluster.transport import Refused
 from modelferry.errors import Annotation, FerryError
 from modelferry.rollout import undo
+from modelferry.rollout.running_image import container_statuses
 from prove import kube_workloads as w
 from prove import kube_yard, release_run
 from prove.kube_workloads import CRASH, READY, Body
@@ -31,7 +33,8 @@ class FailureClass:
     name: str
     bodies: tuple[Body, ...]
     cause: str  # a regular expression for the first annotation
-    within_s: float  # from the first write to the verdict: reaching the terminal state, and 20 s
+    is_lost: Callable[[Sequence[Mapping[str, Any]]], bool]  # asked of pods, their makers, jobs
+    within_s: float = 20  # from then to the verdict
     label: str = "deployment/score"  # the object that the annotation must stand at; empty: none
     around: Callable[[Yard, str], AbstractContextManager[None]] = lambda _, __: nullcontext()
     orders: Mapping[str, Any] = field(default_factory=dict)
@@ -176,6 +179,41 @@ def _until_pods_are_refused(yard: Yard, namespace: str) -> None:
     raise TimeoutError("the admission rule does not come into force")
 
 
+def _waits(reason: str) -> Callable[[Sequence[Mapping[str, Any]]], bool]:
+    return lambda found: any(
+        status.get("state", {}).get("waiting", {}).get("reason") == reason
+        for body in found
+        for status in container_statuses(body)
+    )
+
+
+def _exited(times: int) -> Callable[[Sequence[Mapping[str, Any]]], bool]:
+    return lambda found: any(
+        status["restartCount"] + 1 >= times
+        and "running" not in status["state"]
+        and ("terminated" in status["state"] or status.get("lastState"))
+        for body in found
+        for status in container_statuses(body)
+    )
+
+
+def _is(condition: str, status: str = "True") -> Callable[[Sequence[Mapping[str, Any]]], bool]:
+    return lambda found: any(
+        entry["type"] == condition and entry["status"] == status
+        for body in found
+        for entry in body.get("status", {}).get("conditions") or ()
+    )
+
+
+def _runs(found: Sequence[Mapping[str, Any]]) -> bool:
+    return any(body.get("status", {}).get("phase") == "Running" for body in found)
+
+
+def _never(_: Sequence[Mapping[str, Any]]) -> bool:
+    """Refused before anything is written."""
+    return False
+
+
 _RESTORED = (("apps/v1", "Deployment"), ("apps/v1", "StatefulSet"), ("v1", "ConfigMap"))
 _POD = r"^pod score\S* \(deployment/score\): "
 _STATE = w.workload("StatefulSet", w.pod_spec("$IMAGE", CRASH), name="state", serviceName="state")
@@ -201,46 +239,47 @@ CLASSES = (
             ),
         ),
         cause=_POD + r"container first: the image .*prove-absent:1 cannot be pulled: .*not found",
-        within_s=20,
+        is_lost=_waits("ErrImagePull"),
     ),
     FailureClass(
         name="crash loop",
         bodies=(_deployment(CRASH),),
         cause=_POD + r"container score crashed \(exit 1\) 3 times: ImportError",
-        within_s=45,
+        is_lost=_exited(3),
     ),
     FailureClass(
         name="never ready",
         bodies=(_deployment("sleep inf"),),
         cause=_POD + r"not ready after 12\.0 s: up-to-date 1 of 1, .*Readiness probe failed",
-        within_s=20,
+        is_lost=_runs,
+        within_s=25,
         orders={"timeout_s": 12.0},
     ),
     FailureClass(
         name="memory",
         bodies=(_deployment(_EAT, resources={"limits": {"memory": "48Mi"}}),),
         cause=_POD + r"container score was killed for want of memory \(OOMKilled, limit 48Mi\)",
-        within_s=50,
+        is_lost=_exited(3),
     ),
     FailureClass(
         name="quota",
         bodies=(_deployment(resources={"requests": {"cpu": "1m"}}),),
         cause=r"^deployment/score: its pods are refused: .*exceeded quota: none-with-requests",
-        within_s=20,
+        is_lost=_is("ReplicaFailure"),
         around=_quota,
     ),
     FailureClass(
         name="admission",
         bodies=(_deployment(),),
         cause=r"^deployment/score: its pods are refused: .*this team run in another cluster",
-        within_s=20,
+        is_lost=_is("ReplicaFailure"),
         around=_policy,
     ),
     FailureClass(
         name="secret",
         bodies=(_deployment(envFrom=[{"secretRef": {"name": "absent"}}]),),
         cause=_POD + r'container score cannot be created: secret "absent" not found',
-        within_s=25,
+        is_lost=_waits("CreateContainerConfigError"),
     ),
     FailureClass(
         name="claim",
@@ -257,33 +296,35 @@ CLASSES = (
             _with_volume({"persistentVolumeClaim": {"claimName": "data"}}),
         ),
         cause=_POD + r"claim data cannot be bound: no persistent volumes available",
+        is_lost=_is("PodScheduled", "False"),
         within_s=45,
     ),
     FailureClass(
         name="no node",
         bodies=(_somewhere(nodeSelector={"kind": "of-gold"}),),
         cause=_POD + r"it fits no node: .*didn't match Pod's node affinity/selector",
+        is_lost=_is("PodScheduled", "False"),
         within_s=45,
     ),
     FailureClass(
         name="job",
         bodies=(w.job(w.pod_spec("$IMAGE", CRASH, probe=False), backoffLimit=0),),
         cause=r"^job/score: the job failed: BackoffLimitExceeded.*: ImportError",
-        within_s=20,
+        is_lost=_is("Failed"),
         label="job/score",
     ),
     FailureClass(
         name="bare pod",
         bodies=(_LONE,),
         cause=r"^pod/lone: it failed: container score ended with exit code 1.*: ImportError",
-        within_s=20,
+        is_lost=_exited(1),
         label="pod/lone",
     ),
     FailureClass(
         name="stateful set that is stuck",
         bodies=(_STATE,),
         cause=r"^pod state-0 \(statefulset/state\): container score crashed \(exit 1\) 3 times",
-        within_s=45,
+        is_lost=_exited(3),
         label="statefulset/state",
         around=_good_stateful_set,
     ),
@@ -291,6 +332,7 @@ CLASSES = (
         name="daemon set on some nodes",
         bodies=(_AGENT,),
         cause=r"^pod agent-\w+ \(daemonset/agent\): it fits no node: .*Too many pods",
+        is_lost=_is("PodScheduled", "False"),
         within_s=45,
         label="daemonset/agent",
         around=_dead_node,
@@ -299,21 +341,21 @@ CLASSES = (
         name="webhook that does not answer",
         bodies=(_deployment(),),
         cause=r"^deployment/score: its pods are refused: .*failed calling webhook",
-        within_s=25,
+        is_lost=_is("ReplicaFailure"),
         around=_silent_webhook,
     ),
     FailureClass(
         name="field of another manager",
         bodies=(w.workload("Deployment", w.pod_spec("$IMAGE", READY), minReadySeconds=1),),
         cause=r"deployment/score: .*\.spec\.minReadySeconds is owned by argo-cd",
-        within_s=10,
+        is_lost=_never,
         around=_other_manager,
     ),
     FailureClass(
         name="namespace that is not there",
         bodies=(_deployment(),),
         cause=r"has no namespace prove-nowhere",
-        within_s=10,
+        is_lost=_never,
         label="",
         orders={"namespace": "prove-nowhere"},
     ),
@@ -333,23 +375,25 @@ def play(yard: Yard, number: int) -> Outcome:
         with failure.around(yard, namespace):
             before = _templates(yard, namespace)
             bodies = [changed, _named("base", "2"), *good, *failure.bodies]
-            second = _deploy(yard, namespace, Path(folder), "2", bodies, failure.orders)
-        told = _faults(failure, second)
+            with _spectator(yard, namespace, failure) as lost_at:
+                second = _deploy(yard, namespace, Path(folder), "2", bodies, failure.orders)
+        late_s = second.verdict_at - min(lost_at, default=second.verdict_at)
+        told = _faults(failure, second, late_s)
         if not told and _templates(yard, namespace) != before:
             told = f"not as before: {_templates(yard, namespace)} instead of {before}"
     name = failure.name + (" in a set of five" if others else "")
-    return wrong(f"{name}: {told}\n{second.error}") if told else red(f"{name}: {second}")
+    shown = f"{name}: {second} {late_s:.1f} s after it was lost"
+    return wrong(f"{shown}: {told}\n{second.error}") if told else red(shown)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Answer:
     error: FerryError | None
-    verdict_s: float
+    verdict_at: float  # on the clock of time.monotonic()
     text: str  # the manifest
 
     def __str__(self) -> str:
-        what = self.error.what.splitlines()[0] if self.error else "ready"
-        return f"{what} (verdict after {self.verdict_s:.1f} s)"
+        return self.error.what.splitlines()[0] if self.error else "ready"
 
 
 def _deploy(
@@ -363,7 +407,6 @@ def _deploy(
     text = yaml.safe_dump_all(bodies)
     (folder / "app.yaml").write_text(text)
     given = {"namespace": namespace, "timeout_s": 120.0, **orders}
-    began = time.monotonic()
     error = None
     with _verdicts() as moments:
         try:
@@ -379,7 +422,7 @@ def _deploy(
         except FerryError as raised:
             error = raised
     verdict = moments[0] if moments else time.monotonic()
-    return _Answer(error=error, verdict_s=verdict - began, text=text)
+    return _Answer(error=error, verdict_at=verdict, text=text)
 
 
 @contextmanager
@@ -399,12 +442,34 @@ def _verdicts() -> Iterator[list[float]]:
         undo.after = after
 
 
-def _faults(failure: FailureClass, answer: _Answer) -> str:
+@contextmanager
+def _spectator(yard: Yard, namespace: str, failure: FailureClass) -> Iterator[list[float]]:
+    """The moment from which nothing could save the deploy, by what the cluster shows anybody."""
+    over, moments = threading.Event(), list[float]()
+    kinds = (("v1", "Pod"), ("apps/v1", "ReplicaSet"), ("batch/v1", "Job"))
+    resources = [found for kind in kinds if (found := yard.cluster.resource(*kind))]
+
+    def look() -> None:
+        while not moments and not over.wait(0.3):
+            found = [body for kind in resources for body in yard.cluster.list(kind, namespace)[0]]
+            if failure.is_lost(found):
+                moments.append(time.monotonic())
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield moments
+    finally:
+        over.set()
+        thread.join()
+
+
+def _faults(failure: FailureClass, answer: _Answer, late_s: float) -> str:
     error = answer.error
     if error is None or error.status != 8:
         return "it was green" if error is None else f"status {error.status}"
-    if answer.verdict_s > failure.within_s:
-        return f"the verdict took {answer.verdict_s:.1f} s"
+    if late_s > failure.within_s:
+        return "that is late"
     if not failure.label:
         return "" if re.search(failure.cause, error.what) else "another cause"
     first = error.annotations[0]

@@ -173,7 +173,7 @@ class Board:
         )
 
     def _patiently(self, target: Applied, standing: tuple[Finding, ...]) -> tuple[Finding, ...]:
-        """Nothing of it was changed, so what troubled it at first sight may heal by what else was."""
+        """Nothing of it was changed, so what troubled it at first sight may heal by what was."""
         causes = frozenset(found.cause for found in standing)
         old = self._old_troubles.setdefault(target.key, causes)
         return tuple(_with_time(found) if found.cause in old else found for found in standing)

@@ -6,14 +6,17 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pytest
+import yaml
 
 from modelferry.artifacts import PushedImage, Rollout, RolloutState
 from modelferry.cluster.client import Cluster
 from modelferry.cluster.resources import PODS
 from modelferry.errors import InputError, RolloutError
 from modelferry.plan.spec import RunContext
+from prove.kube_passage import Passage
 from tests.service_account import log_in
 
 Deploy = Callable[..., Rollout]
@@ -204,6 +207,44 @@ def evictor(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> threading.Even
 
     monkeypatch.setattr(Cluster, "tunnel", tunnel)
     return done
+
+
+@pytest.mark.parametrize("away", ["restarts", "resets"])
+def test_an_api_server_that_is_away_under_the_checks(
+    deploy: Deploy,
+    images: Images,
+    testbed: Mapping[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    away: str,
+) -> None:
+    """That the way is gone for a moment says nothing of the app."""
+    kubeconfig = yaml.safe_load(Path(testbed["KUBECONFIG"]).read_text())
+    cluster = kubeconfig["clusters"][0]["cluster"]
+    with Passage(cluster["server"]) as passage:
+        cluster["server"] = passage.url
+        open_tunnel = Cluster.tunnel
+        done = threading.Event()
+
+        def tunnel(self: Cluster, pod: str, space: str, port: int, **how: str):
+            found = open_tunnel(self, pod, space, port, **how)
+            if not done.is_set():
+                done.set()
+                leave = passage.reset if away == "resets" else lambda: passage.close(4)
+                threading.Thread(target=leave).start()
+                time.sleep(0.2)
+            return found
+
+        monkeypatch.setattr(Cluster, "tunnel", tunnel)
+        checks = 'GET / contains version\nPOST / {"a": 1} contains 8 bytes'
+        rollout = deploy(
+            SERVE,
+            images[0],
+            kubeconfig=yaml.safe_dump(kubeconfig),
+            checks=checks,
+            start_timeout_s=30,
+        )
+    assert rollout.state is RolloutState.SUCCEEDED
+    assert done.is_set()
 
 
 def test_checks_through_the_load_balancer(

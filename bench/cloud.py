@@ -98,8 +98,11 @@ class Cloud:
         shutil.rmtree(self.folder / "engine")
         Engine().start()
 
-    def cold_buildkit(self, warm_up: Path) -> None:
-        """Knows the base image, as an engine that has pulled it, from a build without model."""
+    def cold_buildkit(self) -> None:
+        """As `cold_engine`: the base image is there, unpacked."""
+        warm_up = self.folder / "work" / "warm-up"
+        warm_up.mkdir(parents=True, exist_ok=True)
+        (warm_up / "Dockerfile").write_text("ARG BASE\nFROM ${BASE}\nRUN true\n")
         run(
             "docker",
             "buildx",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -20,6 +21,8 @@ from bench.cloud import Cloud
 from bench.meters import PeakPss, Sampler
 from bench.storage import Place
 from testbed.registry import access
+
+log = logging.getLogger("bench")
 
 # `--product` measures another checkout of it.
 ROOT = Path(os.environ.get("MODELFERRY_BENCH_PRODUCT") or Path(__file__).parent.parent)
@@ -108,17 +111,20 @@ def _run(
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.monotonic() - began
-    log = "".join(line for _, line in lines)
+    text = "".join(line for _, line in lines)
     if child.returncode:
-        raise DeliveryFailed(f"exit status {child.returncode}:\n{log[-4000:]}")
+        raise DeliveryFailed(f"exit status {child.returncode}:\n{text[-4000:]}")
+    report = json.loads((workspace / "modelferry-report.json").read_text())
+    spent = ", ".join(f"{stage['name']} {stage['seconds']:.1f}" for stage in report["stages"])
+    log.info("    our stages in %.1f s: %s", seconds, spent)
     return Delivery(
         seconds=seconds,
         first_line_s=next(at for at, line in lines if not line.startswith("::add-mask::")),
         written_bytes=usage.ru_oublock * 512,
         pss_bytes=next((s.bytes for s in watched if isinstance(s, PeakPss)), 0),
-        report=json.loads((workspace / "modelferry-report.json").read_text()),
+        report=report,
         outputs=(temp / "output").read_text(),
-        log=log,
+        log=text,
     )
 
 

@@ -20,12 +20,6 @@ def pushed(session: Session) -> Iterator[Row]:
         place = BY_NAME[case.storage](cloud, case.data)
         workspace = Workspace(cloud, "cold", place)
         usual = UsualImage(cloud, "cold-usual", place, session.settings(place))
-        plain = UsualImage(cloud, "cold-plain", None, session.settings(place))
-
-        def new_buildkit(plain: UsualImage = plain) -> None:
-            cloud.new_registry()
-            cloud.cold_buildkit(plain.folder)
-
         ours = Contender(
             name="ours",
             prepare=_new(session),
@@ -38,7 +32,7 @@ def pushed(session: Session) -> Iterator[Row]:
         )
         buildkit = Contender(
             name="buildkit",
-            prepare=new_buildkit,
+            prepare=_new_buildkit(session),
             run=lambda u=usual: _all(u.fetch, u.build_and_push_uncompressed),
         )
         taken = take_turns(session.scale.rounds, (ours, chain, buildkit))
@@ -94,6 +88,14 @@ def _new(session: Session) -> Callable[[], None]:
     def prepare() -> None:
         session.cloud.new_registry()
         session.cloud.cold_engine()
+
+    return prepare
+
+
+def _new_buildkit(session: Session) -> Callable[[], None]:
+    def prepare() -> None:
+        session.cloud.new_registry()
+        session.cloud.cold_buildkit()
 
     return prepare
 

@@ -42,8 +42,9 @@ class ModelData:
         return self.size_bytes // self.files
 
     def __str__(self) -> str:
-        said = f"{self.size_bytes / 1024**3:.3g} GiB {self.kind}"
-        return f"{said}, {'one file' if self.files == 1 else f'{self.files} files'}"
+        gibibytes = self.size_bytes / 1024**3
+        size = f"{gibibytes:.3g} GiB" if gibibytes >= 1 else f"{gibibytes * 1024:.0f} MiB"
+        return f"{size} {self.kind}, {'one file' if self.files == 1 else f'{self.files} files'}"
 
 
 def write_blocks(folder: Path) -> None:

@@ -42,7 +42,7 @@ def versions(buildkitd: str) -> dict[str, str]:
 
 def _commit() -> str:
     said = ("git", "-C", str(ROOT), "describe", "--always", "--dirty")
-    return _said(*said) if (ROOT / ".git").exists() else str(ROOT)
+    return _said(*said) if (ROOT / ".git").exists() else "a checkout without git"
 
 
 def _processor() -> str:

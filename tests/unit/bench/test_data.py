@@ -56,3 +56,4 @@ def test_seeds_and_parts_differ(tmp_path: Path) -> None:
 def test_said_for_people() -> None:
     assert str(ModelData(kind="fp16", size_bytes=2 * 1024**3)) == "2 GiB fp16, one file"
     assert str(ModelData(kind="random", size_bytes=1024**3, files=8)) == "1 GiB random, 8 files"
+    assert str(ModelData(kind="fp16", size_bytes=1024**3 // 2)) == "512 MiB fp16, one file"

@@ -73,13 +73,13 @@ class Record:
     @property
     def said(self) -> str:
         of = f" {self.of}" if self.of else ""
-        parts = (
+        parts = (  # `kubectl describe` cuts them off after 140 characters
             f"{self.verdict}{of} {self.started}",
-            f"image {self.image}",
-            f"model {self.model_version}" if self.model_version else "",
-            f"commit {self.commit}" if self.commit else "",
             f"run {self.run}",
+            f"commit {self.commit[:12]}" if self.commit else "",
+            f"model {self.model_version}" if self.model_version else "",
             self.why,
+            f"image {self.image}",
         )
         return " · ".join(part for part in parts if part)
 

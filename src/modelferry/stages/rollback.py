@@ -99,7 +99,9 @@ def would_return(plan: RollbackPlan) -> str:
     placement = place(cluster, objects, namespace)
     planned = _look(cluster, placement)
     gone = (f"- {placed.label}: remove" for placed in _added_since(records, target))
-    return "\n".join((f"release {target.number}: {target.said}", diff.render(planned), *gone))
+    shown = "\n".join((f"release {target.number}: {target.said}", diff.render(planned), *gone))
+    log.info("what would change:\n%s", shown)
+    return shown
 
 
 def _look(cluster: Cluster, placement: Placement) -> tuple[Change, ...]:

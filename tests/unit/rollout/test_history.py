@@ -48,7 +48,7 @@ def test_the_annotations_tell_people() -> None:
     secret = to_secret("app", [record(1, model_version="m-7", commit="abc")])
     assert secret["metadata"]["name"] == "modelferry.app"
     assert secret["metadata"]["annotations"]["modelferry/v1"] == (
-        "succeeded 2026-11-22T20:00:00Z · image r/app@sha256:1 · model m-7 · commit abc · run 101/1"
+        "succeeded 2026-11-22T20:00:00Z · run 101/1 · commit abc · model m-7 · image r/app@sha256:1"
     )
 
 

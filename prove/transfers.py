@@ -138,7 +138,8 @@ def _gone(env: Mapping[str, str]) -> Iterator[Play]:
 
 @contextmanager
 def _cut_lines(env: Mapping[str, str]) -> Iterator[Play]:
-    """Nobody answers at the address for a while, as when a load balancer is replaced."""
+    """Nobody answers at the address for a while, as when a load balancer is replaced; or somebody
+    does, and resets each connection."""
     with (
         registry_and_layers() as (own, layer),
         bad_line(env["TESTBED_TOXIPROXY"], own.host) as line,
@@ -152,7 +153,10 @@ def _cut_lines(env: Mapping[str, str]) -> Iterator[Play]:
             def cut_once(total: int) -> None:
                 if total >= at and push.on_sent is cut_once:
                     push.on_sent = lambda _: None
-                    line.cut()
+                    if number % 2:
+                        line.add("reset_peer", timeout=0)
+                    else:
+                        line.cut()
                     line.mend_after(away_s)
 
             push.on_sent = cut_once

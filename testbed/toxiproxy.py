@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from testbed import gotools, layout, processes, web
 
@@ -66,15 +67,15 @@ class BadLine:
         }
         _ask("POST", f"{self.api}/proxies/{self.name}/toxics", toxic)
 
-    def cure(self, kind: str) -> None:
-        _ask("DELETE", f"{self.api}/proxies/{self.name}/toxics/{kind}")
-
     def cut(self) -> None:
         """Nothing listens any more, and what was connected is not."""
         _ask("POST", f"{self.api}/proxies/{self.name}", {"enabled": False})
 
     def mend(self) -> None:
-        _ask("POST", f"{self.api}/proxies/{self.name}", {"enabled": True})
+        """Good again, as at first."""
+        known = _ask("POST", f"{self.api}/proxies/{self.name}", {"enabled": True})
+        for toxic in known["toxics"]:
+            _ask("DELETE", f"{self.api}/proxies/{self.name}/toxics/{toxic['name']}")
 
     def mend_after(self, seconds: float) -> None:
         threading.Timer(seconds, self.mend).start()
@@ -92,7 +93,7 @@ def bad_line(api: str, upstream: str) -> Iterator[BadLine]:
         _ask("DELETE", f"{api}/proxies/{name}")
 
 
-def _ask(method: str, url: str, body: Mapping[str, object] | None = None) -> dict[str, object]:
+def _ask(method: str, url: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
     data = json.dumps(body).encode() if body is not None else None
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(url, data=data, method=method, headers=headers)

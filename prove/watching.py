@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from modelferry.cluster.client import Cluster
-from prove import failure_classes, kube_figures, kube_gate, kube_passage, kube_yard
+from prove import failures, kube_figures, kube_gate, kube_passage, kube_yard
 from prove.kube_gate import Gate
 from prove.kube_passage import Passage
 from prove.kube_spare import SpareApiServer, killed
@@ -124,6 +124,6 @@ PROOFS = (
     Proof(name="watching.good", open=contextmanager(_rollouts(GOOD)), rounds=100),
     Proof(name="watching.bad", open=contextmanager(_rollouts(BAD)), rounds=100),
     Proof(name="watching.api-trouble", open=_troubled, rounds=30),
-    *failure_classes.PROOFS,
+    *failures.PROOFS,
     *kube_figures.PROOFS,
 )

@@ -8,7 +8,8 @@ from functools import partial
 
 import pytest
 
-from prove import failure_classes, kube_figures, kube_yard, watching
+from prove import failures, kube_figures, kube_yard, watching
+from prove.failure_classes import CLASSES
 from prove.kube_yard import Yard
 from prove.proof import Outcome
 from prove.rollout_cases import BAD, GOOD
@@ -86,8 +87,8 @@ _ALONE = [
 
 @pytest.mark.parametrize("name", [*_ALONE, *_SETS])
 def test_a_failure_is_told_at_its_line_and_undone(yard: Yard, name: str) -> None:
-    names = [failure.name for failure in failure_classes.CLASSES]
+    names = [failure.name for failure in CLASSES]
     number = names.index(name.removesuffix(" in a set of five"))
     number += len(names) if name in _SETS else 0
-    outcome = failure_classes.play(yard, number)
+    outcome = failures.play(yard, number)
     assert outcome.verdict == "red", outcome.detail

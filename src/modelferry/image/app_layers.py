@@ -14,7 +14,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -23,11 +23,16 @@ from modelferry.engine import Engine
 from modelferry.errors import BuildError
 from modelferry.image.app_archive import read_archive, save_image
 from modelferry.image.blob_range import BlobRange, ReadRange
-from modelferry.image.compose import GZIP_LAYER_TYPE, LAYER_TYPE, AppImage
+from modelferry.image.compose import (
+    GZIP_LAYER_TYPE,
+    LAYER_TYPE,
+    AppImage,
+    without_build_cache,
+)
 from modelferry.image.content_store import StoredBlobs, read_content_store
 from modelferry.image.file_range import FileRange
 from modelferry.image.layer_store import StoredLayers, read_layer_store
-from modelferry.image.released import Released, ReleasedLayer
+from modelferry.image.released import Released, ReleasedApp, ReleasedLayer
 from modelferry.image.workers import Stop, workers
 from modelferry.values import Digest, format_bytes, format_duration
 
@@ -77,6 +82,8 @@ def app_in_engine(
     there = released.blobs() if read_range else {}
     stored = _take(engine, image_id, folder, there, run_label, stop)
     saved = assemble(stored, there, read_range, compress_in=folder if travels else None, stop=stop)
+    if known and _is_alike(saved.image, known):
+        saved = replace(saved, image=replace(saved.image, config=known.config))
     new = [layer for layer in saved.image.layers if layer.diff_id not in there]
     log.info(
         "app: %d layers, of which the registry lacks %d, %s, out of the engine in %s",
@@ -86,6 +93,14 @@ def app_in_engine(
         format_duration(time.monotonic() - started),
     )
     return saved
+
+
+def _is_alike(app: AppImage, known: ReleasedApp) -> bool:
+    """The same but for the builder's notes: then the released ones, too, need not be sent again."""
+    blobs = [layer.descriptor.digest for layer in app.layers]
+    return blobs == [layer.descriptor.digest for layer in known.layers] and (
+        without_build_cache(app.config) == without_build_cache(known.config)
+    )
 
 
 def app_in_registry(

@@ -20,7 +20,7 @@ CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
 GZIP_LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
 
-_BUILD_CACHE = "moby.buildkit.cache."  # a builder's notes, of use beside the app's layers alone
+_BUILD_CACHE = "moby.buildkit.cache."
 
 FILES_ANNOTATION = "modelferry.model.files"
 
@@ -95,6 +95,13 @@ def sha256(data: bytes) -> Digest:
     return Digest(f"sha256:{hashlib.sha256(data).hexdigest()}")
 
 
+def without_build_cache(config: bytes) -> Json:
+    """What of a config is the image's: a builder's notes are of use beside the app's layers alone,
+    and not the same in each build of the same app."""
+    given: Json = json.loads(config)
+    return {key: value for key, value in given.items() if not key.startswith(_BUILD_CACHE)}
+
+
 def model_labels(model: Model) -> Pairs:
     """What `docker inspect` tells about the model; of several files, one a line."""
     return (
@@ -131,8 +138,7 @@ def _config(
     below: int,
     labels: Pairs,
 ) -> bytes:
-    given: Json = json.loads(app.config)
-    config = {key: given[key] for key in given if not key.startswith(_BUILD_CACHE)}
+    config = without_build_cache(app.config)
     config["rootfs"] = {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]}
     config["history"] = _history(config.get("history") or [], model, len(app.layers), below)
     if labels:

@@ -142,8 +142,8 @@ BAD = (
         name="never ready while the old pods serve",
         before=_v1,
         after=lambda i, _: _old_and_new(i, "sleep inf"),
-        red=_OF_SCORE + r"not ready after 12\.0 s: up-to-date 1 of 2.*Readiness probe failed",
-        timeout_s=12,
+        red=_OF_SCORE + r"not ready after 25\.0 s: up-to-date 1 of 2.*Readiness probe",
+        timeout_s=25,
     ),
     Case(
         name="crash while the old pods serve, an autoscaler around",

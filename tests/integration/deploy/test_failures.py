@@ -18,6 +18,7 @@ from modelferry.values import Digest
 Deploy = Callable[..., Rollout]
 Images = tuple[PushedImage, PushedImage]
 
+_BUSY_S = 15  # what a machine with other work adds; prove/failures.py counts from the failure on
 PROBE = "readinessProbe: {httpGet: {path: /, port: 8000}, periodSeconds: 1}"
 
 
@@ -185,7 +186,7 @@ def test_failure_class(deploy: Deploy, images: Images, name: str) -> None:
     first = error.annotations[0]
     assert (first.file, first.line) == ("app.yaml", case.line)
     assert re.search(case.first_line, first.message)
-    assert took < case.within_s, error.what
+    assert took < case.within_s + _BUSY_S, error.what
 
 
 def test_image_that_is_not_there(deploy: Deploy, images: Images) -> None:

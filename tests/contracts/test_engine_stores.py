@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -15,7 +16,7 @@ from modelferry.image.content_store import read_content_store
 from modelferry.image.layer_entries import LayerEntries, scan_layer
 from modelferry.image.layer_store import read_layer_store
 from modelferry.image.placement import Fit, fit_model, names_asked
-from modelferry.image.released import Released, ReleasedLayer
+from modelferry.image.released import Released, ReleasedApp, ReleasedLayer
 from modelferry.image.workers import Stop
 from modelferry.values import Digest
 from tests.contracts.conftest import Connect, MakeYard
@@ -192,3 +193,36 @@ def test_no_container_is_left(yard: Yard, image_id: str, tmp_path: Path) -> None
     read_layer_store(yard.engine, image_id, ids, (), tmp_path, run_label=yard.name, stop=Stop())
     mark = {"label": f"modelferry.run={yard.name}"}
     assert yard.engine.client.containers.list(all=True, filters=mark) == []
+
+
+def test_another_builders_notes_make_no_other_app(
+    yard: Yard, image_id: str, tmp_path: Path
+) -> None:
+    first = whole_app(yard.engine, image_id, tmp_path).image
+    noted = json.dumps({**json.loads(first.config), "moby.buildkit.cache.v0": "b3RoZXJz"})
+    layers = tuple(
+        ReleasedLayer(descriptor=layer.descriptor, diff_id=layer.diff_id, repository="team/app")
+        for layer in first.layers
+    )
+    released = ReleasedApp(
+        config=noted.encode(),
+        config_digest=Digest("sha256:" + "0" * 64),
+        layers=layers,
+        annotations={},
+    )
+    again = tmp_path / "again"
+    again.mkdir()
+    second = app_in_engine(
+        yard.engine,
+        image_id,
+        again,
+        released=Released(
+            app=released, present=frozenset(layer.descriptor.digest for layer in layers)
+        ),
+        read_range=lambda *_: b"",
+        travels=True,
+        run_label=yard.name,
+        stop=Stop(),
+    )
+    assert second.image.config == noted.encode()
+    assert second.image.layers == first.layers

@@ -25,7 +25,7 @@ _FAILURES = (BaseError, FileNotFoundError, ValueError)
 
 
 class ObjectStoreSource:
-    connections = 8
+    connections = 8  # as many parts as the window holds
 
     def __init__(
         self,

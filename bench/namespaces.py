@@ -23,8 +23,10 @@ def enter(arguments: Sequence[str], cache: Path) -> int:
     if os.geteuid() != 0:
         sys.stderr.write("bench: namespaces and an engine of its own need root\n")
         return 1
+    # All within dies with unshare, and unshare with this process.
     unshare = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    command = [*unshare, sys.executable, "-m", "bench", *arguments]
+    tied = ["setpriv", "--pdeathsig", "KILL", "--", *unshare]
+    command = [*tied, sys.executable, "-m", "bench", *arguments]
     env = {**os.environ, _MARK: "1", "MODELFERRY_CACHE": str(cache)}
     for name in ("DOCKER_HOST", "DOCKER_CONFIG", "KUBECONFIG"):
         env.pop(name, None)

@@ -33,7 +33,7 @@ class Annotation:
 class FerryError(Exception):
     """What happened (object, address, code), what was seen, and what to do about it.
 
-    `temporary`: the same call may succeed when tried again; only modelferry.retry reads it.
+    `temporary`: the same call may succeed when tried again (modelferry.retry, registry/patience).
     `annotations` point at the user's own files; the first one is where the run's error is shown.
     """
 

@@ -164,7 +164,9 @@ class AppTestInputs:
         "Path for pytest, or a command, that is run beside the app with its address in "
         "`MODEL_API_URL`."
     )
-    test_requirements: str = _text("Requirements file that the integration tests need.")
+    test_requirements: str = _text(
+        "Requirements file that the integration tests and the smoke tests need."
+    )
     test_target: str = _text(
         "Stage of the Dockerfile whose container runs the integration tests instead."
     )

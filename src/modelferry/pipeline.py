@@ -22,8 +22,9 @@ from modelferry.plan import DeployPlan, Plan, RollbackPlan, RunContext, Stage, d
 from modelferry.preflight import Ready, preflight, resolve
 from modelferry.recorder import Recorder
 from modelferry.sources.open_model import OpenModel
-from modelferry.stages.build import Destination, base_layers, build_image, build_target
-from modelferry.stages.build_key import build_key, current_digests, known_images
+from modelferry.stages.base_images import base_layers, current_digests, known_images
+from modelferry.stages.build import Destination, build_image, build_target
+from modelferry.stages.build_key import build_key
 from modelferry.stages.fetch import hash_model, open_model, put_on_disk
 from modelferry.stages.push import push_image
 from modelferry.stages.released import read_released
@@ -208,7 +209,7 @@ def _build(
             annotations=_annotations(context, to.build_key if to else None),
             load=plan.tests is not None or plan.push is None,
             destination=to,
-            base=partial(base_layers, spec, images.engine),
+            base=partial(base_layers, spec, to.push.access if to else None, images.engine),
             temp=context.temp,
             workspace=context.workspace,
         )

@@ -14,10 +14,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from modelferry.artifacts import AppManifest, Image, LocalFile, Model, ModelFile
-from modelferry.engine import Engine
 from modelferry.errors import ModelChanged
 from modelferry.image.app_layers import SavedApp, app_in_engine, app_in_registry
-from modelferry.image.base import diff_ids_in_engine
 from modelferry.image.buildx import NO_CACHE, Cache, build_app, push_app, registry_cache
 from modelferry.image.compose import MANIFEST_TYPE, Composition, compose, model_labels
 from modelferry.image.context import files_in_context
@@ -35,9 +33,8 @@ from modelferry.plan.spec import PushPlan
 from modelferry.registry.client import Registry
 from modelferry.registry.transport import is_loopback
 from modelferry.sources.open_model import OpenModel
-from modelferry.stages.build_key import recipe_of
 from modelferry.stages.released import read_pushed_app
-from modelferry.values import Digest, ImageRef, format_bytes
+from modelferry.values import Digest, format_bytes
 
 log = logging.getLogger("modelferry.build")
 
@@ -102,15 +99,6 @@ def build_image(
     except BaseException:
         carrier.abandon()
         raise
-
-
-def base_layers(spec: BuildSpec, engine: Engine) -> Sequence[Digest] | None:
-    """The base image's diff ids, bottom first; None where the engine does not have it."""
-    base = recipe_of(spec, None).base
-    try:
-        return diff_ids_in_engine(engine, ImageRef.parse(base)) if base else ()
-    except ValueError:  # a builder may understand more than we do
-        return None
 
 
 def build_target(

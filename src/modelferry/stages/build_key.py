@@ -10,31 +10,22 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from modelferry import __version__
 from modelferry.apptest.spec import AppTests
 from modelferry.artifacts import ModelFile, ResolvedModel
-from modelferry.errors import FerryError
 from modelferry.image.context_tree import path_digest, tree_digest
-from modelferry.image.dockerfile import Recipe, read_recipe
 from modelferry.image.spec import BuildSpec
 from modelferry.plan.spec import ModelPlan, Plan
-from modelferry.registry.access import RegistryAccess
+from modelferry.stages.base_images import DigestOf, recipe_of
 from modelferry.values import ImageRef
-
-if TYPE_CHECKING:
-    from modelferry.engine import Engine
 
 log = logging.getLogger("modelferry.build-key")
 
-DigestOf = Callable[[ImageRef], str | None]
-
-_CACHE_REF = re.compile(r"(?:^|,)ref=([^,]+)")
 # What pytest reads on its way to the tests that are named.
 _PYTEST_FILES = ("conftest.py", "pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
 
@@ -44,33 +35,6 @@ class _Unknown(Exception):
     """A part of the key that nobody can tell before the build."""
 
     why: str
-
-
-def recipe_of(build: BuildSpec, tests: AppTests | None) -> Recipe:
-    target = tests.test_target if tests else None
-    return read_recipe(
-        build.file.read_text(),
-        (build.target, target) if target else (build.target,),
-        build_args=dict(build.build_args),
-        contexts=[name for name, _ in build.build_contexts],
-    )
-
-
-def known_images(build: BuildSpec) -> tuple[ImageRef, ...]:
-    """Whose blobs the registry may have already: the bases, and the caches that are named."""
-    try:
-        named = recipe_of(build, None).images
-    except (OSError, UnicodeDecodeError):
-        named = ()
-    caches = (found[1] for line in build.cache_from if (found := _CACHE_REF.search(line)))
-    return tuple(image for text in (*named, *caches) if (image := _parsed(text)))
-
-
-def _parsed(text: str) -> ImageRef | None:
-    try:
-        return ImageRef.parse(text)
-    except ValueError:
-        return None
 
 
 def build_key(
@@ -196,31 +160,3 @@ def _above(path: Path, workspace: Path) -> Iterable[Path]:
         for name in _PYTEST_FILES:
             if (folder / name).is_file():
                 yield folder / name
-
-
-def current_digests(
-    build: BuildSpec, own: RegistryAccess | None, engine: Engine | None
-) -> DigestOf:
-    """What each image is now, asked where the build would take it from: the engine, for its own
-    builds without `pull`, else its registry. `own` is how this run reaches its own registry."""
-    from modelferry.image.base import digest_in_engine
-    from modelferry.registry.client import Registry
-
-    local = engine if build.builder == "docker" and not build.pull else None
-
-    def ask(image: ImageRef) -> str | None:
-        if local and (found := digest_in_engine(local, image)):
-            return found
-        try:
-            access = own if own and own.host == image.registry else _anonymous(image.registry)
-            return Registry(access).head_manifest(image.repository, image.tag or "latest")
-        except FerryError as error:
-            log.debug("%s: %s", image, error)
-            return None
-
-    return ask
-
-
-def _anonymous(host: str) -> RegistryAccess:
-    """As Docker's own configuration knows that registry."""
-    return RegistryAccess(host=host, username=None, password=None, plain_http=False)

@@ -104,6 +104,15 @@ def read_pushed_app(
     )
 
 
+def read_diff_ids(
+    registry: Registry, image: ImageRef, platform: str | None
+) -> tuple[Digest, ...] | None:
+    """Bottom first; None where the registry does not tell."""
+    reference = image.digest or image.tag or "latest"
+    found = _find(registry, image.repository, (reference,), platform)
+    return tuple(layer.diff_id for layer in _layers(found)) or None
+
+
 def _read(image: _Found | None, app: _Found | None, others: Iterable[_Found | None]) -> Released:
     models = app.annotations.get(MODELS) if app and image and _is_of(app, image) else None
     image_layers = _layers(image, models)

@@ -31,8 +31,7 @@ class Applied:
 
     @property
     def key(self) -> str:
-        """Tells apart what two namespaces call the same."""
-        return f"{self.namespace}/{self.label}"
+        return self.placed.key
 
     @property
     def name(self) -> str:

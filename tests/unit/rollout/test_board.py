@@ -286,3 +286,14 @@ def test_only_what_was_heard_of_is_judged_again(board: Board, target: Applied) -
     assert board.judge(3)[0][1] is not before
     assert final(board, 19) == []
     assert len(final(board, 20)) == 1  # nothing more was heard: the time was up
+
+
+def test_two_groups_may_call_a_kind_the_same(board: Board, target: Applied) -> None:
+    other = replace(DEPLOYMENTS, api_version="x.org/v1")
+    body = deployment(0) | {"apiVersion": "x.org/v1"}
+    manifest = replace(target.placed.manifest, body=body)
+    placed = replace(target.placed, manifest=manifest, resource=other)
+    board.targets = [target, Applied(placed=placed, body=body)]
+    board.replace(other, "n", [body])
+    assert isinstance(board.state(target, 0), Waiting)
+    assert isinstance(board.state(board.targets[1], 0), Done)

@@ -26,5 +26,15 @@ def is_true(body: Object, name: str) -> bool:
     return condition(body, name).get("status") == "True"
 
 
+def observed_generation(said: Object) -> int | None:
+    """Of a status or a condition. None where it does not say, or not by a number; some
+    controllers (Argo Rollouts) write the number as text."""
+    found: Any = said.get("observedGeneration")
+    try:
+        return int(found)
+    except (TypeError, ValueError):
+        return None
+
+
 def text(said: Object) -> str:
     return " ".join(filter(None, (said.get("reason"), said.get("message"))))

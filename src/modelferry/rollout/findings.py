@@ -9,6 +9,7 @@ from typing import Any
 
 from modelferry.cluster.resources import PODS, Resource
 from modelferry.rollout.changes import Placed
+from modelferry.rollout.conditions import observed_generation
 from modelferry.rollout.podspec import pod_spec
 from modelferry.rollout.readiness import watched
 from modelferry.rollout.states import State
@@ -58,7 +59,7 @@ class Applied:
         """The apply found it as it should be, at work already."""
         status = self.body.get("status", {})
         generation = self.body["metadata"].get("generation", 1)
-        return "startTime" in status or status.get("observedGeneration", 0) >= generation
+        return "startTime" in status or (observed_generation(status) or 0) >= generation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

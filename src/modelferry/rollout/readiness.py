@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelferry.rollout import podspec
-from modelferry.rollout.conditions import condition, is_true, text
+from modelferry.rollout.conditions import condition, is_true, observed_generation, text
 from modelferry.rollout.running_image import Digests, container_statuses, problem_of
 from modelferry.rollout.states import Done, Failed, Figure, State, Waiting
 
@@ -275,14 +275,16 @@ def is_observed(live: Object) -> bool:
     """Other kinds than those of `apps` may say nothing about it: then they are taken at their
     word."""
     generation = live["metadata"].get("generation", 0)
-    default = 0 if _kind(live)[0] == "apps" else generation
-    return live.get("status", {}).get("observedGeneration", default) >= generation
+    seen = observed_generation(live.get("status", {}))
+    if seen is None:
+        return generation == 0 or _kind(live)[0] != "apps"
+    return seen >= generation
 
 
 def _is_behind(said: Object, live: Object) -> bool:
     """`said` is a condition or a status."""
-    generation = live["metadata"].get("generation", 0)
-    return said.get("observedGeneration", generation) < generation
+    seen = observed_generation(said)
+    return seen is not None and seen < live["metadata"].get("generation", 0)
 
 
 def _kind(live: Object) -> tuple[str, str]:

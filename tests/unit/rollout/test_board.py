@@ -297,3 +297,13 @@ def test_two_groups_may_call_a_kind_the_same(board: Board, target: Applied) -> N
     board.replace(other, "n", [body])
     assert isinstance(board.state(target, 0), Waiting)
     assert isinstance(board.state(board.targets[1], 0), Done)
+
+
+@pytest.mark.parametrize(("said", "expected"), [("4", True), ("3", False), ("x", False)])
+def test_a_generation_that_is_text_tells_what_ran_before(
+    target: Applied, said: str, *, expected: bool
+) -> None:
+    body = deployment(1)
+    body["metadata"]["generation"] = 4
+    body["status"]["observedGeneration"] = said
+    assert replace(target, body=body).ran_before is expected

@@ -314,3 +314,15 @@ def test_only_kinds_that_can_be_unready_are_watched(
     api_version: str, kind: str, *, expected: bool
 ) -> None:
     assert watched(api_version, kind) is expected
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"), [("2", Done), ("1", Waiting), ("7d9c", Done), (None, Done)]
+)
+def test_a_controller_may_write_the_generation_it_saw_as_text(
+    said: str | None, expected: type
+) -> None:
+    ready = {"type": "Ready", "status": "True", "observedGeneration": said}
+    rollout = other({"observedGeneration": said, "conditions": [ready]})
+    rollout["metadata"]["generation"] = 2
+    assert isinstance(judge(rollout), expected)

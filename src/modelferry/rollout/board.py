@@ -18,7 +18,7 @@ from modelferry.rollout.event_log import EventLog
 from modelferry.rollout.findings import Applied, Finding, Judgement
 from modelferry.rollout.inventory import Inventory
 from modelferry.rollout.podspec import containers, images
-from modelferry.rollout.readiness import is_complete, is_observed, state
+from modelferry.rollout.readiness import has_succeeded, is_observed, state
 from modelferry.rollout.running_image import Digests, container_statuses
 from modelferry.rollout.states import Done, Failed, State, Waiting
 from modelferry.rollout.trouble import Trouble
@@ -57,8 +57,7 @@ class Board:
             self._events.replace(namespace, listed)
             return
         place, now_there = (resource, namespace), tuple(listed)
-        # a finished Job may be set to clear itself away
-        gone = [body for body in self._seen.all(place) if _has_finished(body)]
+        gone = [body for body in self._seen.all(place) if has_succeeded(body)]
         for body in now_there:
             self._count_pulls(resource, body)
         self._seen.replace(place, (*gone, *now_there))
@@ -70,7 +69,7 @@ class Board:
         elif kind != "DELETED":
             self._count_pulls(resource, body)
             self._seen.put((resource, namespace), body)
-        elif not _has_finished(body):
+        elif not has_succeeded(body):
             self._seen.remove((resource, namespace), body)
         self._touch(namespace, body["metadata"].get("uid"))
         self._touch(namespace, ownership.owner_uid(body))
@@ -251,10 +250,6 @@ class Board:
 def _with_time(finding: Finding) -> Finding:
     grace_s = max(finding.trouble.grace_s, _BACK_OFF_S)
     return replace(finding, trouble=replace(finding.trouble, grace_s=grace_s))
-
-
-def _has_finished(body: Object) -> bool:
-    return body.get("kind") == "Job" and is_complete(body)
 
 
 def _is_refused(status: Mapping[str, Any]) -> bool:

@@ -24,7 +24,7 @@ def state(applied: Object, live: Object | None, pods: Sequence[Object], digests:
         return Failed(reason="it was deleted while it rolled out")
     if _uid(live) != _uid(applied):
         return Failed(reason="somebody deleted it and made it anew while it rolled out")
-    if "deletionTimestamp" in live["metadata"]:
+    if "deletionTimestamp" in live["metadata"] and not has_succeeded(live):
         return Failed(reason="it is being deleted")
     if podspec.images(live) != podspec.images(applied):
         return Failed(reason="somebody else changed its images while it rolled out")
@@ -149,7 +149,7 @@ def _job(live: Object, _: Sequence[Object], __: Digests) -> State:
     status = live.get("status", {})
     wanted = live["spec"].get("completions") or live["spec"].get("parallelism", 1)
     figures = (Figure("succeeded", status.get("succeeded", 0), wanted),)
-    if is_complete(live):
+    if has_succeeded(live):
         return Done(figures=figures)
     for failure in ("Failed", "FailureTarget"):
         if is_true(live, failure):
@@ -160,8 +160,9 @@ def _job(live: Object, _: Sequence[Object], __: Digests) -> State:
     return Waiting(message=f"{status.get('active', 0)} active", figures=figures)
 
 
-def is_complete(job: Object) -> bool:
-    return is_true(job, "Complete")
+def has_succeeded(live: Object) -> bool:
+    """A Job that is done, and may be set to clear itself away."""
+    return live.get("kind") == "Job" and is_true(live, "Complete")
 
 
 def _accepted(_: Object, __: Sequence[Object], ___: Digests) -> State:

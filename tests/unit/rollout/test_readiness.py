@@ -324,5 +324,14 @@ def test_a_controller_may_write_the_generation_it_saw_as_text(
 ) -> None:
     ready = {"type": "Ready", "status": "True", "observedGeneration": said}
     rollout = other({"observedGeneration": said, "conditions": [ready]})
-    rollout["metadata"]["generation"] = 2
     assert isinstance(judge(rollout), expected)
+
+
+def test_a_job_that_has_succeeded_may_be_cleared_away() -> None:
+    """`ttlSecondsAfterFinished` deletes in the foreground: it bears the mark for a while."""
+    complete = {"type": "Complete", "status": "True"}
+    applied = workload("Job", {})
+    for conditions, expected in (([complete], Done), ([], Failed)):
+        live = workload("Job", {"succeeded": 1, "conditions": conditions})
+        live["metadata"]["deletionTimestamp"] = "2026-11-22T20:00:00Z"
+        assert isinstance(state(applied, live, (), NONE), expected)

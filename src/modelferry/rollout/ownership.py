@@ -8,13 +8,16 @@ from typing import Any
 Object = Mapping[str, Any]
 
 _REVISION = "deployment.kubernetes.io/revision"
+# Of a Job's pods, and of one that is its own owner, the ends are what counts.
+_REPLACE_PODS = ("Deployment", "ReplicaSet", "ReplicationController", "StatefulSet", "DaemonSet")
+_ENDED = ("Failed", "Succeeded")
 _TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 
 
 def current_pods(
     live: Object, pods: Iterable[Object], replica_sets: Iterable[Object]
 ) -> tuple[Object, ...]:
-    """Without those that are going away."""
+    """Without those that are going away, and those that were replaced."""
     uid = live["metadata"]["uid"]
     match live["kind"]:
         case "Deployment":
@@ -40,7 +43,15 @@ def current_pods(
             chosen = (pod for pod in pods if pod["metadata"]["uid"] == uid)
         case _:
             chosen = (pod for pod in pods if owner_uid(pod) == uid)
-    return tuple(pod for pod in chosen if "deletionTimestamp" not in pod["metadata"])
+    there = tuple(pod for pod in chosen if "deletionTimestamp" not in pod["metadata"])
+    return _replaced(there) if live["kind"] in _REPLACE_PODS else there
+
+
+def _replaced(pods: tuple[Object, ...]) -> tuple[Object, ...]:
+    """Without what is left of pods that have a successor, which their controllers do not count
+    either (evicted, or their node was shut down). One that has none shows what is wrong."""
+    active = tuple(pod for pod in pods if pod.get("status", {}).get("phase") not in _ENDED)
+    return active or pods
 
 
 def current_replica_sets(live: Object, replica_sets: Iterable[Object]) -> tuple[Object, ...]:

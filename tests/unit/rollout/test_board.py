@@ -307,3 +307,15 @@ def test_a_generation_that_is_text_tells_what_ran_before(
     body["metadata"]["generation"] = 4
     body["status"]["observedGeneration"] = said
     assert replace(target, body=body).ran_before is expected
+
+
+def test_an_evicted_pod_that_was_replaced_holds_nothing_up(board: Board, target: Applied) -> None:
+    evicted = pod("new", {"terminated": {"exitCode": 137}}, probe=False, containerID="c0")
+    evicted["metadata"] |= {"name": "evicted", "uid": "evicted"}
+    evicted["status"] |= {"phase": "Failed", "reason": "Evicted"}
+    running = pod("new", RUNNING, probe=False)
+    running["status"]["phase"] = "Running"
+    board.put(DEPLOYMENTS, "n", "MODIFIED", deployment(1))
+    board.replace(PODS, "n", [evicted, running])
+    assert isinstance(board.state(target, 1000), Waiting)
+    assert isinstance(board.state(target, 1010), Done)

@@ -4,7 +4,7 @@ read from wherever the file is, and every byte range can be produced again at an
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -14,6 +14,7 @@ from modelferry.image import tar
 MIB = 1 << 20
 ALONE_FROM_BYTES = 64 * MIB  # a file from this size on is a layer of its own
 BUNDLE_BYTES = 256 * MIB  # smaller ones share layers up to this size
+MOST_LAYERS = 64  # the app needs some too: overlay mounts and the classic store end at 125 or so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,18 +87,33 @@ class LayerView:
 
 
 def plan_layers(files: Iterable[LayerFile]) -> tuple[LayerView, ...]:
-    """Large files a layer each, small ones bundled; the order depends on the paths alone."""
+    """Large files a layer each, small ones bundled; the order depends on the paths alone.
+
+    Where that gives too many, both limits are doubled until it does not: the same paths and sizes
+    always give the same layers.
+    """
     ordered = sorted(files, key=lambda file: file.path)
-    groups: list[tuple[LayerFile, ...]] = [
-        (file,) for file in ordered if file.size_bytes >= ALONE_FROM_BYTES
-    ]
-    bundle: list[LayerFile] = []
-    for file in (file for file in ordered if file.size_bytes < ALONE_FROM_BYTES):
-        if bundle and sum(f.size_bytes for f in bundle) + file.size_bytes > BUNDLE_BYTES:
-            groups.append(tuple(bundle))
-            bundle = []
-        bundle.append(file)
-    return tuple(make_layer(group) for group in (*groups, *([tuple(bundle)] if bundle else [])))
+    alone_from_bytes, bundle_bytes = ALONE_FROM_BYTES, BUNDLE_BYTES
+    groups = _groups(ordered, alone_from_bytes, bundle_bytes)
+    while len(groups) > MOST_LAYERS:
+        alone_from_bytes, bundle_bytes = 2 * alone_from_bytes, 2 * bundle_bytes
+        groups = _groups(ordered, alone_from_bytes, bundle_bytes)
+    return tuple(make_layer(tuple(group)) for group in groups)
+
+
+def _groups(
+    ordered: Sequence[LayerFile], alone_from_bytes: int, bundle_bytes: int
+) -> list[list[LayerFile]]:
+    alone = [[file] for file in ordered if file.size_bytes >= alone_from_bytes]
+    bundles: list[list[LayerFile]] = []
+    left = -1
+    for file in (file for file in ordered if file.size_bytes < alone_from_bytes):
+        if file.size_bytes > left:
+            bundles.append([])
+            left = bundle_bytes
+        bundles[-1].append(file)
+        left -= file.size_bytes
+    return alone + bundles
 
 
 def make_layer(files: tuple[LayerFile, ...]) -> LayerView:

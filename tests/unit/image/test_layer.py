@@ -1,6 +1,7 @@
 import hashlib
 import io
 import tarfile
+import time
 from pathlib import PurePosixPath
 
 import pytest
@@ -11,6 +12,7 @@ from modelferry.artifacts import ModelFile
 from modelferry.image.layer import (
     ALONE_FROM_BYTES,
     BUNDLE_BYTES,
+    MOST_LAYERS,
     Folder,
     LayerFile,
     LayerView,
@@ -188,6 +190,27 @@ def test_large_files_stand_alone_and_small_ones_share() -> None:
     assert all(sum(f.size_bytes for f in layer.files) <= BUNDLE_BYTES for layer in layers[2:])
     assert 256 * mib == BUNDLE_BYTES
     assert plan_layers(given_files)[0].files == layers[0].files
+
+
+def test_many_files_are_planned_in_a_moment() -> None:
+    many = [sized(f"/m/{number:05}", 0) for number in range(20_000)]
+    began = time.process_time()
+    (layer,) = plan_layers(many)
+    assert time.process_time() - began < 5
+    assert len(layer.files) == 20_000
+
+
+def test_many_large_files_share_layers_that_an_engine_can_take() -> None:
+    many = [sized(f"/m/{number:03}", ALONE_FROM_BYTES + number % 3) for number in range(130)]
+    many.append(sized("/m/huge", 50 * GIB))
+    layers = plan_layers(many)
+    assert 1 < len(layers) <= MOST_LAYERS
+    assert [file.path.name for file in layers[0].files] == ["huge"]
+    assert sorted(file.path for layer in layers for file in layer.files) == sorted(
+        file.path for file in many
+    )
+    assert [layer.files for layer in plan_layers(reversed(many))] == [x.files for x in layers]
+    assert len(plan_layers(many[:MOST_LAYERS])) == MOST_LAYERS
 
 
 @pytest.mark.parametrize("path", ["relative", "/a/../../etc/passwd", "/"])

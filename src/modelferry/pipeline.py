@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from modelferry.apptest.spec import AppTests
 from modelferry.artifacts import Image, PushedImage, ResolvedModel, TestedImage, Verdict
-from modelferry.image.released import BUILD_KEY, COMMIT, RUN, Released, ReleasedImage
+from modelferry.image.released import COMMIT, RUN, Released, ReleasedImage
 from modelferry.image.run_images import RunImages, run_images
 from modelferry.image.spec import BuildSpec
 from modelferry.plan import DeployPlan, Plan, RollbackPlan, RunContext, Stage, describe
@@ -57,7 +57,7 @@ def run(plan: Plan, recorder: Recorder) -> None:
                 images = stack.enter_context(
                     run_images(ready.engine, plan.build.kept_as, plan.context.run_label)
                 )
-                to = _destination(plan, ready, last)
+                to = _destination(plan, ready, last, model)
                 image = _build(plan, plan.build, model, to, images, recorder)
                 tested = _test(plan, plan.build, model, image, images, recorder)
                 if to:
@@ -93,15 +93,16 @@ class LastRelease:
 def _last_release(plan: Plan, ready: Ready, recorder: Recorder) -> LastRelease:
     if not (plan.build and plan.push and ready.registry):
         return LastRelease(released=Released(), build_key=None)
+    platform = plan.build.platform or (ready.engine.facts.platform if ready.engine else "")
     with recorder.stage("compare") as note:
         released = read_released(
             ready.registry,
             plan.push,
             others=known_images(plan.build),
-            platform=plan.build.platform or (ready.engine and ready.engine.facts.platform),
+            platform=platform,
         )
         digest_of = current_digests(plan.build, plan.push.access, ready.engine)
-        key = build_key(plan, plan.build, ready.model, digest_of)
+        key = build_key(plan, plan.build, ready.model, digest_of, platform=platform)
         last = LastRelease(released=released, build_key=key)
         note.figure = _compared(last)
     return last
@@ -180,14 +181,17 @@ def _fetched(resolved: ResolvedModel) -> str:
     return f"{resolved.version}, {format_bytes(resolved.size_bytes)}"
 
 
-def _destination(plan: Plan, ready: Ready, last: LastRelease) -> Destination | None:
+def _destination(
+    plan: Plan, ready: Ready, last: LastRelease, model: OpenModel | None
+) -> Destination | None:
     if not (plan.push and ready.registry):
         return None
     return Destination(
         push=plan.push,
         registry=ready.registry,
         released=last.released,
-        build_key=last.build_key,
+        # the key is of the model that preflight saw
+        build_key=last.build_key if model is None or model.resolved == ready.model else None,
     )
 
 
@@ -206,7 +210,7 @@ def _build(
             model,
             images=images,
             labels=(),
-            annotations=_annotations(context, to.build_key if to else None),
+            annotations=_annotations(context),
             load=plan.tests is not None or plan.push is None,
             destination=to,
             base=partial(base_layers, spec, to.push.access if to else None, images.engine),
@@ -300,7 +304,7 @@ def _given_image(plan: Plan, spec: DeployPlan) -> PushedImage:
     )
 
 
-def _annotations(context: RunContext, build_key: str | None) -> tuple[tuple[str, str], ...]:
+def _annotations(context: RunContext) -> tuple[tuple[str, str], ...]:
     """Commit and run belong to the manifest, not the config: the image ID is content's alone.
 
     Names from the image-spec, annotations.md.
@@ -312,7 +316,6 @@ def _annotations(context: RunContext, build_key: str | None) -> tuple[tuple[str,
         else None,
         COMMIT: context.commit,
         RUN: f"{context.run_id}/{context.run_attempt}",
-        BUILD_KEY: build_key,
     }
     return tuple((name, value) for name, value in said.items() if value)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 _STEP = 1 << 20
+_PATTERN = re.compile(r"!.*[*?\[]")
 _GIT = ".git"  # what it says differs with every checkout, and the commit is no content
 
 
@@ -22,11 +24,11 @@ def tree_digest(context: Path, dockerfile: Path) -> str:
 
 
 def path_digest(path: Path) -> str:
-    """Hex, of a file or of all below a folder."""
+    """Hex, of a file or of all below a folder, as one sees it who reads through symlinks."""
     total = hashlib.sha256()
-    names = sorted(_walk(path)) if path.is_dir() else [""]
+    names = sorted(_walk(path, through_links=True)) if path.is_dir() else [""]
     for name in names:
-        total.update(_entry(path / name if name else path, name))
+        total.update(_entry((path / name if name else path).resolve(), name))
     return total.hexdigest()
 
 
@@ -37,8 +39,8 @@ def _names(context: Path, dockerfile: Path) -> Iterator[str]:
             yield name
 
 
-def _walk(top: Path) -> Iterator[str]:
-    for where, folders, files in os.walk(top):
+def _walk(top: Path, *, through_links: bool = False) -> Iterator[str]:
+    for where, folders, files in os.walk(top, followlinks=through_links):
         folders[:] = [name for name in folders if name != _GIT]
         for name in (*folders, *files):
             path = Path(where, name)
@@ -50,7 +52,7 @@ def _ignored(context: Path, dockerfile: Path):
     """Asks Docker's own reading of the file; where that is known to leave out more than BuildKit
     does (an exception with a pattern in it), nothing is left out."""
     patterns = ignore_patterns(context, dockerfile)
-    if not patterns or any(line.startswith("!") and "*" in line for line in patterns):
+    if not patterns or any(_PATTERN.match(line) for line in patterns):
         return lambda _: False
     from docker.utils.build import PatternMatcher
 

@@ -5,13 +5,15 @@ behind an address. Read before anything is built; the reference is Docker's "Doc
 from __future__ import annotations
 
 import io
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 _FRONTEND = re.compile(r"#\s*syntax\s*=\s*(\S+)\s*$", re.IGNORECASE)
+_FRONTEND_ARGUMENT = "BUILDKIT_SYNTAX"
 _DIRECTIVE = re.compile(r"#\s*\w+\s*=")
-_HEREDOC = re.compile(r"<<-?\s*([\"']?)(\w+)\1")
+_HEREDOC = re.compile(r"(?:^|(?<=\s))\d*<<-?([\"']?)(\w+)\1(?=\s|$)")  # a shell word
 _VARIABLE = re.compile(
     r"\\(?P<escaped>.)|\$(?:\{(?P<braced>\w+)(?::(?P<kind>[-+])(?P<other>[^}]*))?\}|(?P<plain>\w+))"
 )
@@ -33,6 +35,10 @@ class Recipe:
     loose: tuple[str, ...]
 
 
+class _EndlessError(ValueError):
+    pass
+
+
 @dataclass(slots=True)
 class _Stage:
     name: str
@@ -50,8 +56,11 @@ def read_recipe(
 ) -> Recipe:
     """Of the stages that `targets` need; None is the last one, and the first target is the one
     whose base is told. `contexts`: names of build contexts, which win over images."""
-    stages = _stages(text, build_args)
-    frontend = _frontend(text)
+    try:
+        stages = _stages(text, build_args)
+    except _EndlessError as error:
+        return Recipe(base=None, images=(), loose=(str(error),))
+    frontend = build_args.get(_FRONTEND_ARGUMENT) or _frontend(text)
     if not stages:
         return Recipe(base=None, images=(), loose=("it has no FROM",))
     places = {stage.name: place for place, stage in enumerate(stages) if stage.name}
@@ -105,6 +114,10 @@ def _stages(text: str, build_args: Variables) -> list[_Stage]:
         elif name == "FROM":
             stages.append(_from(value, where, outside))
             inside = {}
+        elif name == "ENV" and stages:
+            _set(value, inside)
+        elif name == "ONBUILD" and stages:
+            stages[-1].loose.append(f"{where}: ONBUILD acts in another build")
         elif stages and name in ("COPY", "ADD", "RUN"):
             _take(stages[-1], name, value, where, inside)
     return stages
@@ -122,6 +135,8 @@ def _without_heredocs(text: str) -> str:
         kept.append(line)
         if re.match(r"\s*(?:RUN|COPY|ADD)\b", line, re.IGNORECASE):
             until = [found[1] for found in _HEREDOC.findall(line)]
+    if until:
+        raise _EndlessError(f"the heredoc {until[0]} has no end")
     return "\n".join(kept) + "\n"
 
 
@@ -152,15 +167,45 @@ def _take(stage: _Stage, name: str, value: str, where: str, inside: Variables) -
         sources = _MOUNT_FROM.findall(value)
     else:
         sources = _COPY_FROM.findall(value)[:1]
-        addresses = [word for word in value.split()[:-1] if _ADDRESS.fullmatch(word)]
-        if name == "ADD" and addresses and "--checksum=" not in value:
-            stage.loose.append(f"{where}: ADD {addresses[0]} has no --checksum")
+        if name == "ADD" and "--checksum=" not in value:
+            stage.loose += _loose_addresses(value, where, inside)
     for source in sources:
         filled = _fill(source, inside)
         if filled:
             stage.sources.append(filled)
         else:
             stage.loose.append(f"{where}: {source} is not known beforehand")
+
+
+def _loose_addresses(value: str, where: str, inside: Variables) -> Iterator[str]:
+    for word in _words(value)[:-1]:
+        filled = _fill(word, inside)
+        if filled is None:
+            yield f"{where}: ADD {word} is not known beforehand"
+        elif _ADDRESS.fullmatch(filled):
+            yield f"{where}: ADD {filled} has no --checksum"
+
+
+def _words(value: str) -> list[str]:
+    """Of the shell form, or of the one in JSON."""
+    words = [word for word in value.split() if not word.startswith("--")]
+    try:
+        listed = json.loads(" ".join(words))
+    except ValueError:
+        return [word.strip("\"'") for word in words]
+    return [str(word) for word in listed] if isinstance(listed, list) else words
+
+
+def _set(value: str, into: dict[str, str]) -> None:
+    """ENV, in both its forms."""
+    name, space, rest = value.partition(" ")
+    if "=" not in name and space:
+        into[name] = _fill(rest, into) or ""
+        return
+    for word in value.split():
+        name, equals, given = word.partition("=")
+        if equals:
+            into[name] = _fill(given.strip("\"'"), into) or ""
 
 
 def _fill(text: str, variables: Variables) -> str | None:

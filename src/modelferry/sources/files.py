@@ -65,8 +65,10 @@ class FileSource:
 
 
 def _etag(status: os.stat_result) -> str:
-    """A file has none: what changes with every write stands for it."""
-    return f'"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}"'
+    """A file has none: what changes with every write stands for it. The last part nobody can set,
+    so that a copy with another's times is not taken for it."""
+    marks = (status.st_mtime_ns, status.st_size, status.st_ino, status.st_ctime_ns)
+    return f'"{"-".join(f"{mark:x}" for mark in marks)}"'
 
 
 def _refuse_changed(key: str, file: ModelFile, now: str) -> None:

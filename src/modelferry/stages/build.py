@@ -22,7 +22,7 @@ from modelferry.image.context import files_in_context
 from modelferry.image.layer_entries import Record
 from modelferry.image.model_layers import Placements, guess_placements
 from modelferry.image.placement import Fit
-from modelferry.image.released import Released, compose_app, keep_released
+from modelferry.image.released import BUILD_KEY, Released, compose_app, keep_released
 from modelferry.image.run_images import RunImages
 from modelferry.image.spec import BuildSpec
 from modelferry.image.stack import fit_app
@@ -177,6 +177,7 @@ class _Carrier:
     ) -> None:
         self._model, self._load_into, self._to = model, load_into, destination
         self._released = destination.released if destination else Released()
+        self._build_key = destination.build_key if destination else None
         self._transfer: Transfer | None = None
         self._uploaded_bytes = 0
 
@@ -200,7 +201,7 @@ class _Carrier:
             layers,
             seam=fit.seam if fit else None,
             labels=(*labels, *(model_labels(model) if model else ())),
-            annotations=annotations,
+            annotations=(*annotations, *self._key_annotation),
         )
         composed = keep_released(composed, self._released.image)
         engine_id = transfer.finish(composed) or composed.config.digest
@@ -221,6 +222,7 @@ class _Carrier:
         if self._model is None:
             raise error
         self.abandon()
+        self._build_key = None  # it is that of the model before
         self._model = self._model.again(error)
 
     def abandon(self) -> None:
@@ -228,6 +230,10 @@ class _Carrier:
             self._transfer.abandon()
             self._uploaded_bytes += self._transfer.uploaded_bytes
             self._transfer = None
+
+    @property
+    def _key_annotation(self) -> Pairs:
+        return ((BUILD_KEY, self._build_key),) if self._build_key else ()
 
     @property
     def _files(self) -> tuple[ModelFile, ...]:
@@ -272,7 +278,7 @@ class _Carrier:
             image=image,
             image_id=app.image_id,
             records=records,
-            build_key=self._to.build_key,
+            build_key=self._build_key,
         )
         return AppManifest(config=own.config_bytes, manifest=own.manifest_bytes)
 

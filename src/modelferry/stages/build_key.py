@@ -38,11 +38,16 @@ class _Unknown(Exception):
 
 
 def build_key(
-    plan: Plan, build: BuildSpec, model: ResolvedModel | None, digest_of: DigestOf
+    plan: Plan,
+    build: BuildSpec,
+    model: ResolvedModel | None,
+    digest_of: DigestOf,
+    *,
+    platform: str,
 ) -> str | None:
     """Hex; None, with the reason in the log, where something cannot be known beforehand."""
     try:
-        facts = _facts(plan, build, model, digest_of)
+        facts = _facts(plan, build, model, digest_of, platform)
     except (_Unknown, OSError, UnicodeDecodeError) as error:
         why = error.why if isinstance(error, _Unknown) else str(error)
         log.info("no release can be reused: %s", why)
@@ -51,7 +56,11 @@ def build_key(
 
 
 def _facts(
-    plan: Plan, build: BuildSpec, model: ResolvedModel | None, digest_of: DigestOf
+    plan: Plan,
+    build: BuildSpec,
+    model: ResolvedModel | None,
+    digest_of: DigestOf,
+    platform: str,
 ) -> dict[str, Any]:
     if build.no_cache:
         raise _Unknown("`no-cache` asks for a fresh build")
@@ -72,8 +81,8 @@ def _facts(
                 (name, _context(address, workspace, digest_of))
                 for name, address in build.build_contexts
             ],
-            "platform": build.platform,
-            "builder": build.builder == "docker",
+            "platform": platform,
+            "builder": build.builder,  # one elsewhere may be of another platform
         },
         "model": _model(plan.model, model.files, workspace) if model and plan.model else None,
         "tests": _tests(plan.tests, workspace) if plan.tests else None,

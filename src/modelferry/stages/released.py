@@ -114,6 +114,8 @@ def read_diff_ids(
 
 
 def _read(image: _Found | None, app: _Found | None, others: Iterable[_Found | None]) -> Released:
+    if image and IMAGE in image.annotations:
+        image = None  # branch `web-app` finds what branch `web` left as its app: no image at all
     models = app.annotations.get(MODELS) if app and image and _is_of(app, image) else None
     image_layers = _layers(image, models)
     app_layers = _layers(app)

@@ -33,6 +33,10 @@ def read(text: str, *targets: str | None, **build_args: str) -> Recipe:
         ("FROM b\nRUN <<'A' && cat <<B\nFROM x\nA\nFROM y\nB\n", "b", ["b"]),
         ("FROM b\nRUN echo FROM c\n", "b", ["b"]),
         ("FROM b\nADD --checksum=sha256:aa https://x/y /\n", "b", ["b"]),
+        ("FROM a AS one\nRUN echo $((1 << 3))\nFROM c\n", "c", ["c"]),
+        ("FROM a\nRUN cat <<<hello\nCOPY --from=c /x /\n", "a", ["a", "c"]),
+        ("FROM a\nENV REG=c\nCOPY --from=$REG /x /\n", "a", ["a", "c"]),
+        ('FROM a\nADD local.tar ["/x y"]\n', "a", ["a"]),
     ],
 )
 def test_says_which_images_are_read(text: str, base: str | None, images: list[str]) -> None:
@@ -49,6 +53,13 @@ def test_says_which_images_are_read(text: str, base: str | None, images: list[st
         ("FROM a\nADD https://x/y /\n", "line 2: ADD https://x/y has no --checksum"),
         ("FROM a\nADD git@example.org:x/y.git /\n", "has no --checksum"),
         ("FROM a\nARG X\nCOPY --from=$X /a /\n", "$X is not known"),
+        ('FROM a\nADD "https://x/y" /\n', "has no --checksum"),
+        ('FROM a\nADD ["https://x/y", "/"]\n', "has no --checksum"),
+        ("FROM a\nARG AT=https://x\nADD ${AT}/y /\n", "ADD https://x/y has no --checksum"),
+        ("FROM a\nENV AT https://x\nADD $AT/y /\n", "ADD https://x/y has no --checksum"),
+        ("FROM a\nADD $AT/y /\n", "ADD $AT/y is not known beforehand"),
+        ("FROM a\nONBUILD ADD https://x/y /\n", "ONBUILD acts in another build"),
+        ("FROM a\nRUN <<EOF\nADD https://x/y /\n", "the heredoc EOF has no end"),
         ("RUN x\n", "it has no FROM"),
         ("", "it has no FROM"),
     ],
@@ -64,6 +75,10 @@ def test_build_arguments_win_over_defaults() -> None:
     inside = "ARG TAG=1\nFROM a\nARG TAG\nCOPY --from=b:$TAG /x /\n"
     assert read(inside, TAG="9").images == ("a", "b:9")
     assert read(inside).images == ("a", "b:1")
+
+
+def test_the_frontend_may_come_as_an_argument() -> None:
+    assert read("FROM a\n", BUILDKIT_SYNTAX="my/frontend:2").images == ("a", "my/frontend:2")
 
 
 def test_only_what_the_targets_need_counts() -> None:

@@ -58,6 +58,7 @@ def key_of(workspace: Path) -> KeyOf:
         *,
         model: ModelFile | None = MODEL,
         bases: Mapping[str, str] = BASES,
+        platform: str = "linux/amd64",
         commit: str = "a" * 40,
     ) -> str | None:
         context = RunContext(
@@ -77,7 +78,7 @@ def key_of(workspace: Path) -> KeyOf:
         def digest_of(image: ImageRef) -> str | None:
             return bases.get(str(image).removeprefix("docker.io/library/"))
 
-        return build_key(plan, plan.build, resolved, digest_of)
+        return build_key(plan, plan.build, resolved, digest_of, platform=platform)
 
     return key
 
@@ -120,7 +121,6 @@ def test_neither_the_commit_nor_files_outside_context_and_tests_count(
     [
         {"build-args": "MODE=slow"},
         {"target": "app"},
-        {"platform": "linux/arm64", "stages": "build push"},
         {"builder": "tcp://localhost:1234"},
         {"build-secrets": "token=hunter2hunter2"},
         {"unit-tests": "pytest"},
@@ -177,6 +177,23 @@ def test_another_model_changes_it(key_of: KeyOf, model: ModelFile | None) -> Non
 def test_another_base_changes_it(key_of: KeyOf) -> None:
     newer = {"python:3.13-slim": "sha256:" + "c" * 64}
     assert key_of(bases=newer) not in (None, key_of())
+
+
+def test_another_platform_changes_it(key_of: KeyOf) -> None:
+    """Of two runners in a matrix each has its own image, though the bases are one index."""
+    assert key_of(platform="linux/arm64") not in (None, key_of())
+
+
+@pytest.mark.parametrize("link", ["other/m.onnx", "sample.json", "tests/integration/data"])
+def test_what_a_link_leads_to_counts(key_of: KeyOf, workspace: Path, link: str) -> None:
+    real = workspace / "other/real"
+    real.write_text("AAAA")
+    (workspace / link).unlink(missing_ok=True)
+    (workspace / link).symlink_to(real)
+    local = replace(MODEL, uri="file:other/m.onnx") if link.startswith("other") else MODEL
+    before = key_of(model=local)
+    real.write_text("BBBB")
+    assert key_of(model=local) not in (None, before)
 
 
 def test_a_command_may_read_the_whole_workspace(key_of: KeyOf, workspace: Path) -> None:

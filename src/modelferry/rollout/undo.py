@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 from modelferry.cluster.client import FIELD_MANAGER, Cluster
 from modelferry.cluster.transport import Refused
-from modelferry.errors import FerryError, RollbackError, RolloutFailed
+from modelferry.errors import FerryError, RollbackError, RolloutError, RolloutFailed
 from modelferry.rollout import apply, dry_run, evidence, history, owned_fields, rollback, watch
 from modelferry.rollout.board import Applied, Board
 from modelferry.rollout.changes import Action, Change, Placed, ordered
@@ -26,6 +27,29 @@ _FIRST = (
     "There is nothing to return to: this is the first release. Its objects are left for you to"
     " look at; the next run goes on from them."
 )
+
+
+@contextmanager
+def undone(
+    spec: DeploySpec, now: Turn, before: tuple[Before, ...], previous: str | None
+) -> Generator[None]:
+    """What fails within is on record, and undone: a bug of ours, too, which is raised as it is."""
+    try:
+        yield
+    except Superseded:
+        now.end(history.SUPERSEDED)
+        raise
+    except FerryError as error:
+        raise after(error, spec, now, before, previous) from error
+    except Exception as bug:
+        told = after(RolloutError(bug_text(bug)), spec, now, before, previous)
+        if isinstance(told, RollbackError):
+            log.error("%s", told)
+        raise
+
+
+def bug_text(bug: Exception) -> str:
+    return f"a bug in Modelferry: {type(bug).__name__}: {bug}"
 
 
 def after(

@@ -15,7 +15,7 @@ from modelferry.cluster import connect
 from modelferry.cluster.client import Cluster
 from modelferry.cluster.resources import PODS
 from modelferry.cluster.transport import Refused
-from modelferry.errors import Fault, FerryError, InputError
+from modelferry.errors import Fault, InputError
 from modelferry.plan.spec import DeployPlan, RunContext
 from modelferry.rollout import (
     apply,
@@ -35,7 +35,6 @@ from modelferry.rollout import (
 from modelferry.rollout.board import Applied, Board
 from modelferry.rollout.changes import Change
 from modelferry.rollout.history import Record
-from modelferry.rollout.lease import Superseded
 from modelferry.rollout.manifests import ManifestObject
 from modelferry.rollout.place import Placement, place
 from modelferry.rollout.readiness import watched
@@ -105,7 +104,7 @@ def deploy(
     plan: DeployPlan, pushed: PushedImage, target: Target, *, context: RunContext
 ) -> Rollout:
     """Raises RolloutError before the first write; after it RolloutFailed, which says whether what
-    was there before is back, or RollbackError when it is not."""
+    was there before is back, or RollbackError when it is not; a bug of ours is undone, too."""
     release = _read(plan, pushed, context)
     for row in release.table:
         log.info("image: %s", row)
@@ -131,17 +130,12 @@ def deploy(
         old_pods = _old_pods(plan, target.cluster, placement)
         now.heed()
         now.begin(_record(release, pushed, now, planned, before, context))
-        try:
+        with undo.undone(spec, now, before, previous):
             applied = apply.carry_out(
                 target.cluster, planned, timeout_s=spec.timeout_s, check=now.check
             )
             apply.unstick(target.cluster, applied)
             address = _verify(plan, release, now, applied, old_pods, context)
-        except Superseded:
-            now.end(history.SUPERSEDED)
-            raise
-        except FerryError as error:
-            raise undo.after(error, plan.spec, now, before, previous) from error
         now.end(history.SUCCEEDED)
     return Rollout(
         state=RolloutState.SUCCEEDED,

@@ -73,6 +73,9 @@ def roll_back(plan: RollbackPlan, context: RunContext) -> Rollout:
         except FerryError as error:
             now.end(history.ROLLBACK_FAILED, error.what)
             raise _failed(error, target) from error
+        except Exception as bug:
+            now.end(history.ROLLBACK_FAILED, undo.bug_text(bug))
+            raise
         now.end(history.RETURNED)
     return Rollout(
         state=RolloutState.ROLLED_BACK,

@@ -44,7 +44,7 @@ def undone(
     except Exception as bug:
         told = after(RolloutError(bug_text(bug)), spec, now, before, previous)
         if isinstance(told, RollbackError):
-            log.error("%s", told)
+            log.warning("%s", told)
         raise
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,8 @@ GZIP_LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
 _BUILD_CACHE = "moby.buildkit.cache."
 
 FILES_ANNOTATION = "modelferry.model.files"
+
+_LONGEST_LABEL = 4000  # containerd takes no more than 4096 bytes, the label's name among them
 
 Pairs = tuple[tuple[str, str], ...]
 Json = dict[str, Any]
@@ -105,10 +107,18 @@ def without_build_cache(config: bytes) -> Json:
 def model_labels(model: Model) -> Pairs:
     """What `docker inspect` tells about the model; of several files, one a line."""
     return (
-        ("modelferry.model.sha256", "\n".join(file.sha256 for file in model.files)),
-        ("modelferry.model.uri", "\n".join(file.file.uri for file in model.files)),
+        ("modelferry.model.sha256", _lines([file.sha256 for file in model.files])),
+        ("modelferry.model.uri", _lines([file.file.uri for file in model.files])),
         ("modelferry.model.version", model.resolved.version),
     )
+
+
+def _lines(lines: Sequence[str]) -> str:
+    """Too many for a label are told by their number and the sum of what would stand there."""
+    text = "\n".join(lines)
+    if len(text.encode()) <= _LONGEST_LABEL:
+        return text
+    return f"{len(lines)} files, {sha256(text.encode())}"
 
 
 def files_annotation(files: Iterable[FetchedFile]) -> Pairs:

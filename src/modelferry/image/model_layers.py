@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from modelferry.artifacts import Descriptor, FetchedFile, Layer, ModelFile
-from modelferry.image.compose import LAYER_TYPE, ModelLayer
+from modelferry.image.compose import FILES_ANNOTATION, LAYER_TYPE, ModelLayer
 from modelferry.image.layer import Folder, LayerFile, LayerView, plan_layers
 from modelferry.image.placement import Placement
 from modelferry.image.released import FileRecord, ModelRecord, ReleasedLayer, model_annotations
 from modelferry.image.stream import Sums
+
+_MOST_ANNOTATED = 1 << 20  # of one manifest; registries take 4 MiB of it
 
 Placements = Mapping[PurePosixPath, Placement]  # by the path that was asked for
 
@@ -107,6 +110,23 @@ def model_layer(
         layer=Layer(descriptor=descriptor, diff_id=sums.layer, origin="model", read=read),
         history=_history(view),
     )
+
+
+def bounded(layers: Iterable[ModelLayer]) -> tuple[ModelLayer, ...]:
+    """As many as a manifest can tell of: the others stay model layers, which equal no other and
+    are read again the next time."""
+    kept: list[ModelLayer] = []
+    left = _MOST_ANNOTATED
+    for part in layers:
+        said = part.layer.descriptor
+        size = sum(len(value.encode()) for _, value in said.annotations)
+        if size > left:
+            untold = replace(said, annotations=((FILES_ANNOTATION, "[]"),))
+            kept.append(replace(part, layer=replace(part.layer, descriptor=untold)))
+        else:
+            kept.append(part)
+            left -= size
+    return tuple(kept)
 
 
 def _record(view: LayerView, sums: Sums) -> ModelRecord:

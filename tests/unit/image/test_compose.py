@@ -202,3 +202,31 @@ def test_where_the_model_came_from_can_be_read_again() -> None:
         "modelferry.model.version": "v7",
         "modelferry.model.sha256": "ab" * 32,
     }
+
+
+def test_the_labels_of_very_many_files_stay_as_long_as_an_engine_takes() -> None:
+    def labels(count: int) -> dict[str, str]:
+        files = tuple(
+            FetchedFile(file=a_file(f"s3://models/{number:05}"), sha256=f"{number:064}")
+            for number in range(count)
+        )
+        resolved = ResolvedModel(files=tuple(each.file for each in files), version="v7", reasons=())
+        return dict(model_labels(Model(resolved=resolved, files=files)))
+
+    few, many = labels(50), labels(20_000)
+    assert few["modelferry.model.sha256"].count("\n") == 49
+    assert all(len(name) + len(value) <= 4096 for name, value in many.items())
+    assert many["modelferry.model.uri"].startswith("20000 files, sha256:")
+    assert many["modelferry.model.sha256"] != labels(20_001)["modelferry.model.sha256"]
+
+
+def a_file(uri: str) -> ModelFile:
+    return ModelFile(
+        uri=uri,
+        image_path=PurePosixPath("/model"),
+        size_bytes=5,
+        etag=None,
+        version_id=None,
+        modified=None,
+        source_line=1,
+    )

@@ -62,8 +62,8 @@ def run(plan: Plan, recorder: Recorder) -> None:
                 tested = _test(plan, plan.build, model, image, images, recorder)
                 if to:
                     pushed = _push(to, tested, recorder)
-            if plan.deploy and ready.target:
-                _deploy(plan, plan.deploy, pushed, ready.target, recorder)
+        if plan.deploy and ready.target:  # whatever comes of it, the engine keeps the image
+            _deploy(plan, plan.deploy, pushed, ready.target, recorder)
     finally:
         shutil.rmtree(plan.context.temp, ignore_errors=True)
 
@@ -286,7 +286,7 @@ def _deploy(
 ) -> None:
     from modelferry.stages.deploy import deploy
 
-    image = pushed or _given_image(plan, spec)
+    image = pushed or _given_image(spec)
     recorder.note(pushed=image)  # so that a job that only deploys says what it deployed
     with recorder.stage("deploy") as note:
         rollout = deploy(spec, image, target, context=plan.context)
@@ -294,13 +294,15 @@ def _deploy(
     recorder.note(rollout=rollout)
 
 
-def _given_image(plan: Plan, spec: DeployPlan) -> PushedImage:
+def _given_image(spec: DeployPlan) -> PushedImage:
     """The `image` of a job that only deploys; its model's version is what the user says it is."""
     if spec.image is None or spec.image.digest is None:
         raise AssertionError("the plan refuses a deploy with neither image nor push")
-    version = plan.model.version if plan.model and plan.model.version else ""
     return PushedImage(
-        ref=spec.image, digest=spec.image.digest, tags=spec.tags, model_version=version
+        ref=spec.image,
+        digest=spec.image.digest,
+        tags=spec.tags,
+        model_version=spec.model_version,
     )
 
 

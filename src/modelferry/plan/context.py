@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 from modelferry.plan.spec import REPORT, RunContext
 
@@ -20,10 +21,9 @@ def run_context(environ: Mapping[str, str]) -> RunContext:
     run_id = environ.get("GITHUB_RUN_ID") or f"{datetime.now(UTC):%Y%m%d%H%M%S}"
     temp = Path(environ.get("RUNNER_TEMP") or tempfile.gettempdir())
     on_runner = bool(environ.get("GITHUB_SHA"))
+    event = _event(environ.get("GITHUB_EVENT_PATH") if on_runner else None)
     commit, branch = (
-        (environ["GITHUB_SHA"], environ.get("GITHUB_HEAD_REF") or environ.get("GITHUB_REF_NAME"))
-        if on_runner
-        else git_head(workspace)
+        (environ["GITHUB_SHA"], _branch(environ, event)) if on_runner else git_head(workspace)
     )
     return RunContext(
         workspace=workspace,
@@ -34,21 +34,34 @@ def run_context(environ: Mapping[str, str]) -> RunContext:
         commit=commit,
         branch=branch or None,
         server_url=environ.get("GITHUB_SERVER_URL") or None,
-        default_branch=_default_branch(environ.get("GITHUB_EVENT_PATH"))
+        default_branch=_text(event, "repository", "default_branch")
         if on_runner
         else git_default_branch(workspace),
     )
 
 
-def _default_branch(event: str | None) -> str | None:
-    """From the event that started the workflow; GitHub sets no variable for it."""
-    if not event:
-        return None
+def _event(path: str | None) -> object:
+    """What started the workflow; act and other runners tell less of it, or nothing."""
     try:
-        name = json.loads(Path(event).read_text())["repository"]["default_branch"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # act and other runners send less
-    return str(name) or None
+        return json.loads(Path(path).read_text()) if path else None
+    except (OSError, ValueError):
+        return None
+
+
+def _text(event: object, *path: str) -> str | None:
+    found = event
+    for name in path:
+        found = cast("dict[str, object]", found).get(name) if isinstance(found, dict) else None
+    return str(found) if found else None
+
+
+def _branch(environ: Mapping[str, str], event: object) -> str | None:
+    """A pull request's own branch; of a fork its number, for a fork's `main` is not ours."""
+    head = environ.get("GITHUB_HEAD_REF")
+    home = _text(event, "pull_request", "head", "repo", "full_name")
+    if head and home and home != environ.get("GITHUB_REPOSITORY"):
+        return f"pr-{_text(event, 'pull_request', 'number')}"
+    return head or environ.get("GITHUB_REF_NAME")
 
 
 def git_default_branch(folder: Path) -> str | None:

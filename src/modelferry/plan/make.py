@@ -38,6 +38,7 @@ def make_plan(
         spec=spec,
         image=image,
         tags=_deployed_tags(inputs, push, image),
+        model_version=inputs.model.model_version,
         registry=push.access if push and push.access.username else None,
     )
     rollback = RollbackPlan(

@@ -86,6 +86,7 @@ class DeployPlan:
     spec: DeploySpec
     image: ImageRef | None  # the `image` input, for a job that only deploys
     tags: tuple[str, ...]  # of that image, as far as they are known
+    model_version: str = ""  # of `image`, as the user says
     registry: RegistryAccess | None = None  # where `image` can be looked up; None without a login
 
 

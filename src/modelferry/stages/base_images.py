@@ -60,7 +60,7 @@ def current_digests(
     from modelferry.image.base import digest_in_engine
     from modelferry.registry.client import Registry
 
-    local = engine if build.builder == "docker" and not build.pull else None
+    local = _local(build, engine)
 
     def ask(image: ImageRef) -> str | None:
         if local and (found := digest_in_engine(local, image)):
@@ -80,19 +80,32 @@ def base_layers(
     build: BuildSpec, own: RegistryAccess | None, engine: Engine
 ) -> Sequence[Digest] | None:
     """The base image's diff ids, bottom first; None where nobody tells. A builder that pulls a base
-    keeps it to itself, so its registry is asked where the engine does not have it."""
+    keeps it to itself: its registry is asked where the engine does not have what it took."""
     from modelferry.image.base import diff_ids_in_engine
     from modelferry.registry.client import Registry
     from modelferry.stages.released import read_diff_ids
 
-    base = recipe_of(build, None).base
+    try:
+        base = recipe_of(build, None).base
+    except (OSError, UnicodeDecodeError):
+        return None
     image = _parsed(base) if base else None
     if image is None:
         return None if base else ()
-    platform = build.platform or engine.facts.platform
-    return diff_ids_in_engine(engine, image) or read_diff_ids(
-        Registry(_access(image, own)), image, platform
-    )
+    in_engine = diff_ids_in_engine(engine, image)
+    if in_engine and _local(build, engine):
+        return in_engine
+    try:
+        registry = Registry(_access(image, own))
+    except FerryError as error:
+        log.debug("%s: %s", image, error)
+        return in_engine
+    return read_diff_ids(registry, image, build.platform or engine.facts.platform) or in_engine
+
+
+def _local(build: BuildSpec, engine: Engine | None) -> Engine | None:
+    """The engine, if a build takes its images from there."""
+    return engine if build.builder == "docker" and not build.pull else None
 
 
 def _access(image: ImageRef, own: RegistryAccess | None) -> RegistryAccess:

@@ -81,7 +81,7 @@ def build_image(
     """`temp` is private to this run; the app's layers are read from it until the push is over.
 
     `load`: into the engine, for its tests. Without a destination nothing will travel, so the app's
-    layers are not compressed. `base` tells the base image's diff ids, once the app is built. A
+    layers are not compressed. `base` tells the base image's diff ids, for a first release. A
     model that changes meanwhile is read anew, at most twice.
     """
     folder = temp / "image"
@@ -93,7 +93,7 @@ def build_image(
             app = _make_app(spec, images, destination, folder, workspace)
         while True:
             try:
-                return carrier.carry(app, base(), labels=labels, annotations=annotations)
+                return carrier.carry(app, base, labels=labels, annotations=annotations)
             except ModelChanged as error:
                 carrier.begin_anew(error)
     except BaseException:
@@ -187,7 +187,12 @@ class _Carrier:
             self._begin(guess)
 
     def carry(
-        self, app: _App, base: Sequence[Digest] | None, *, labels: Pairs, annotations: Pairs
+        self,
+        app: _App,
+        base: Callable[[], Sequence[Digest] | None],
+        *,
+        labels: Pairs,
+        annotations: Pairs,
     ) -> Built:
         fit = self._fit(app.saved, base)
         placements = fit.placements if fit else {}
@@ -256,15 +261,16 @@ class _Carrier:
         )
         return self._transfer
 
-    def _fit(self, app: SavedApp, base: Sequence[Digest] | None) -> Fit | None:
+    def _fit(self, app: SavedApp, base: Callable[[], Sequence[Digest] | None]) -> Fit | None:
         if not self._files:
             return None
+        is_first = self._released.stack is None  # later ones go by the release before
         return fit_app(
             app,
             self._paths,
             records=self._released.records,
             released=self._released.stack,
-            base=base,
+            base=base() if is_first else None,
             stop=Stop(),
         )
 

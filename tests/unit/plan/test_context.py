@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -54,6 +55,17 @@ def test_the_default_branch_is_in_the_event(
         path.write_text(event)
     context = run_context({**RUNNER, "GITHUB_EVENT_PATH": str(path)})
     assert context.default_branch == default
+
+
+@pytest.mark.parametrize(
+    ("home", "branch"), [("team/app", "main"), ("someone/app", "pr-7")], ids=["own", "fork"]
+)
+def test_a_forks_branch_is_not_ours(tmp_path: Path, home: str, branch: str) -> None:
+    event = tmp_path / "event.json"
+    pull = {"number": 7, "head": {"repo": {"full_name": home}}}
+    event.write_text(json.dumps({"pull_request": pull}))
+    environ = {**RUNNER, "GITHUB_HEAD_REF": "main", "GITHUB_EVENT_PATH": str(event)}
+    assert run_context(environ).branch == branch
 
 
 def test_two_runs_never_share_their_folder() -> None:

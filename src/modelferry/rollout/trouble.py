@@ -51,6 +51,10 @@ _NOT_STARTED = ("StartError", "ContainerCannotRun")
 _START_HOPELESS = re.compile(
     r"no such file|executable file not found|permission denied|not a directory|exec format error"
 )
+# What a person has to make; a CSI driver that is "not found" comes by itself, soon after its node.
+_ABSENT = re.compile(
+    r"(configmap|secret|persistentvolumeclaim|secretproviderclass)\S* \S+ not found", re.IGNORECASE
+)
 _PULLED = re.compile(r'Successfully pulled image "([^"]+)"')
 _AUTOSCALED = ("TriggeredScaleUp", "Nominated")  # cluster-autoscaler, Karpenter
 
@@ -224,7 +228,7 @@ def of_event(event: Object) -> Trouble | None:
     if reason == "FailedCreate" and event["involvedObject"].get("kind") != "Pod":
         return Trouble(cause=f"its pods are refused: {message}", grace_s=_CREATE_GRACE_S)
     if reason in ("FailedMount", "FailedAttachVolume"):
-        grace_s = _CONFIG_GRACE_S if "not found" in message else NEVER
+        grace_s = _CONFIG_GRACE_S if _ABSENT.search(message) else NEVER
         return Trouble(cause=f"a volume cannot be mounted: {message}", grace_s=grace_s)
     if reason == "FailedCreatePodSandBox":
         return Trouble(cause=f"the node cannot make it: {message}", grace_s=NEVER)

@@ -153,6 +153,29 @@ def test_events() -> None:
     assert trouble.is_autoscaled(event("TriggeredScaleUp"))
 
 
+@pytest.mark.parametrize(
+    ("message", "grace_s"),
+    [
+        ('MountVolume.SetUp failed for volume "v" : configmap "settings" not found', 17),
+        ('MountVolume.SetUp failed for volume "v" : secret "key" not found', 17),
+        ('persistentvolumeclaim "data" not found', 17),
+        ('rpc error: secretproviderclasses.secrets-store.csi.x-k8s.io "kv" not found', 17),
+        # a node that has just come: its drivers and its view of the cluster are on their way
+        (
+            "driver name disk.csi.azure.com not found in the list of registered CSI drivers",
+            trouble.NEVER,
+        ),
+        ('failed for volume "v" : object "n"/"settings" not registered', trouble.NEVER),
+        ('volumeattachments.storage.k8s.io "csi-1" not found', trouble.NEVER),
+    ],
+)
+def test_a_volume_that_cannot_be_mounted(message: str, grace_s: float) -> None:
+    event = {"reason": "FailedMount", "message": message, "involvedObject": {"kind": "Pod"}}
+    found = trouble.of_event(event)
+    assert found
+    assert found.grace_s == grace_s
+
+
 def test_a_pull_is_hopeless_after_three_tries() -> None:
     """However long each of them took: the kubelet says so of the last one while it tries anew."""
     image = pod(waiting("ImagePullBackOff", "dial tcp: i/o timeout"))

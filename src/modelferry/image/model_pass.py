@@ -15,12 +15,13 @@ from typing import Any
 
 from modelferry.image.layer import MIB, LayerView
 from modelferry.image.stream import ReadInOrder, Sums, Tap, open_layer, pass_over
-from modelferry.image.workers import Stop, in_thread, wait_for
+from modelferry.image.workers import Stop, in_thread, in_threads, wait_for
 from modelferry.values import Digest
 
 WINDOW_BYTES = 48 * MIB  # being read, or waiting for their turn
 BACKLOG_BYTES = 16 * MIB  # read, and not yet taken by every consumer
 SIDE_BY_SIDE = 4
+UPLOADS = 16  # more than layers are read: a registry may take long to close one
 
 
 class StreamedBlob:
@@ -85,8 +86,8 @@ class ModelPass:
         self._todo, self._turn = iter(self._legs), threading.Lock()
         loaded, sent = ([leg.tapped() for leg in self._legs if it] for it in (load, upload))
         self._load = in_thread(partial(_load, load, loaded), "load") if load else None
-        self._uploads = tuple(
-            in_thread(partial(_upload, upload, blob), "upload") for blob in sent if upload
+        self._uploads = in_threads(
+            [partial(_upload, upload, blob) for blob in sent if upload], "upload", most=UPLOADS
         )
         for number in range(side_by_side):
             in_thread(self._run_legs, f"pass-{number}")

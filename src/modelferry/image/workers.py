@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -42,16 +42,29 @@ def workers(count: int, name: str, stop: Stop) -> Iterator[Executor]:
 def in_thread(call: Callable[[], T], name: str) -> Future[T]:
     """A daemon's, not an executor's: work that is stuck in a dead connection must not hold up
     the end of the run."""
-    future: Future[T] = Future()
+    (future,) = in_threads((call,), name, most=1)
+    return future
+
+
+def in_threads(calls: Sequence[Callable[[], T]], name: str, *, most: int) -> tuple[Future[T], ...]:
+    """All begun in their order, so many at once; by daemons, as `in_thread`."""
+    futures = tuple(Future[T]() for _ in calls)
+    todo, turn = iter(zip(calls, futures, strict=True)), threading.Lock()
 
     def work() -> None:
-        try:
-            future.set_result(call())
-        except BaseException as error:  # noqa: BLE001 - raised again by future.result()
-            future.set_exception(error)
+        while True:
+            with turn:
+                call, future = next(todo, (None, None))
+            if call is None or future is None:
+                return
+            try:
+                future.set_result(call())
+            except BaseException as error:  # noqa: BLE001 - raised again by future.result()
+                future.set_exception(error)
 
-    threading.Thread(target=work, name=name, daemon=True).start()
-    return future
+    for _ in range(min(most, len(calls))):
+        threading.Thread(target=work, name=name, daemon=True).start()
+    return futures
 
 
 def wait_for(needed: Collection[Future[Any]], watched: Collection[Future[Any]]) -> None:

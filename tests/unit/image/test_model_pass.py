@@ -11,7 +11,13 @@ import pytest
 
 from modelferry.errors import Cancelled, ModelChanged, RegistryError
 from modelferry.image import model_pass
-from modelferry.image.model_pass import BACKLOG_BYTES, SIDE_BY_SIDE, WINDOW_BYTES, ModelPass
+from modelferry.image.model_pass import (
+    BACKLOG_BYTES,
+    SIDE_BY_SIDE,
+    UPLOADS,
+    WINDOW_BYTES,
+    ModelPass,
+)
 from modelferry.image.stream import Stretch
 from modelferry.values import Digest
 from tests.unit.image.made_storage import CHUNK, Storage
@@ -120,6 +126,20 @@ def test_without_a_load_layers_go_side_by_side_and_share_one_window() -> None:
     assert set(world.windows) == {WINDOW_BYTES // SIDE_BY_SIDE}
     assert WINDOW_BYTES + BACKLOG_BYTES == 64 << 20
     assert len(registry.kept) == 9
+
+
+@pytest.mark.parametrize("load", [False, True])
+def test_however_many_layers_there_are_so_many_uploads_wait(load: bool) -> None:
+    world, registry, engine = World(*[3_000] * 64), Registry(), Engine()
+    world.hold.clear()
+    before = threading.active_count()
+    passing = running(world, upload=registry.upload, load=engine.load if load else None)
+    waiting = threading.active_count() - before
+    world.hold.set()
+    passing.finish()
+    assert waiting <= UPLOADS + SIDE_BY_SIDE
+    assert set(registry.kept) == set(world.digests())
+    assert world.readings() == 64  # nobody had to read by itself
 
 
 def test_an_upload_that_starts_again_costs_nobody_else_a_reading() -> None:

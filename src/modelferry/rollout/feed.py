@@ -103,12 +103,15 @@ class Feed:
         return version
 
     def _follow(self, version: str) -> str:
+        began = self._clock()
         self._watch = watch = self._cluster.watch(*self.place, version)
         if not self._asked.is_set():  # else its stop may have come too early for this watch
             for event_type, body in watch:
                 self._news.put(
                     News(place=self.place, kind="event", event_type=event_type, content=body)
                 )
+        if self._clock() - began < _PAUSE_S:  # something closes each stream that is opened
+            self._asked.wait(_PAUSE_S)
         return watch.version
 
     def _bear(self, error: FerryError) -> bool:

@@ -145,3 +145,34 @@ def test_a_second_look_ends_the_watch(play: Play) -> None:
     feed.look_again()
     assert kinds(news, 1) == ["list"]
     assert cluster.asked.count("list") == 2
+
+
+def test_a_watch_that_ends_at_once_is_begun_anew_after_a_pause(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy may close each stream as soon as it is open."""
+    monkeypatch.setattr(module, "_PAUSE_S", 60.0)
+    _, cluster, _ = play((), *[()] * 50)
+    time.sleep(0.2)
+    assert cluster.asked == ["list", "watch 7"]
+
+
+def test_one_that_lasted_is_begun_anew_at_once(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PAUSE_S", 60.0)
+    moments = iter(range(0, 10_000, 100))
+    _, cluster, _ = play((), (), clock=lambda: float(next(moments)))
+    until = time.monotonic() + 5
+    while len(cluster.asked) < 3 and time.monotonic() < until:
+        time.sleep(0.01)
+    assert cluster.asked == ["list", "watch 7", "watch 8"]
+
+
+def test_a_list_that_is_asked_for_does_not_wait_for_the_pause(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PAUSE_S", 60.0)
+    feed, _, news = play((), ())
+    assert kinds(news, 1) == ["list"]
+    time.sleep(0.1)
+    feed.look_again()
+    assert kinds(news, 1) == ["list"]

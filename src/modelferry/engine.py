@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +22,7 @@ log = logging.getLogger("modelferry.engine")
 Store = Literal["classic", "containerd"]
 
 _ANSWER_S = 60.0
+_STEP = 1 << 20
 _DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 
 
@@ -31,6 +34,10 @@ class EngineFacts:
     platform: str  # os/arch, as OCI writes it
     data_root: Path
     free_bytes: int | None  # below data_root; None where we cannot see it
+
+
+class EngineLostError(BuildError):
+    """The engine does not answer, or no longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,15 +58,34 @@ class Engine:
     ) -> Response:
         """An API call that the SDK has no method for, or not with streams and our time limit."""
         api = self.client.api
-        return api.request(
-            method,
-            f"{api.base_url}/v{api.api_version}{path}",
-            params=params,
-            data=data,
-            headers={"Accept-Encoding": "identity"},  # archives are read as they come
-            stream=stream,
-            timeout=(_ANSWER_S, answer_s),
-        )
+        with self._reached():
+            return api.request(
+                method,
+                f"{api.base_url}/v{api.api_version}{path}",
+                params=params,
+                data=data,
+                headers={"Accept-Encoding": "identity"},  # archives are read as they come
+                stream=stream,
+                timeout=(_ANSWER_S, answer_s),
+            )
+
+    def body(self, response: Response) -> Iterator[bytes]:
+        """Of a streamed answer, as it comes."""
+        with self._reached():
+            yield from response.iter_content(_STEP)
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        from requests import RequestException
+
+        try:
+            yield
+        except RequestException as error:
+            raise EngineLostError(
+                f"Docker at {self.address} did not answer to the end",
+                seen=str(error),
+                do="Look at the engine's log: was it restarted? Then run again.",
+            ) from error
 
     def check(self, response: Response, doing: str) -> None:
         if response.status_code < 400:
@@ -73,6 +99,7 @@ def connect() -> Engine:
     """DOCKER_HOST, else the Docker client's current context, else the usual socket."""
     import docker
     from docker.errors import DockerException
+    from requests import RequestException
 
     address, tls = _address()
     try:
@@ -80,7 +107,7 @@ def connect() -> Engine:
             base_url=address, tls=tls, version="auto", timeout=int(_ANSWER_S)
         )
         info = client.info()
-    except DockerException as error:
+    except (DockerException, RequestException) as error:
         raise BuildError(
             f"Docker does not answer at {address}", seen=str(error), do=_advice(error)
         ) from error

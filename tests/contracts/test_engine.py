@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import gc
 import json
+import socket
 import subprocess
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import docker
 import pytest
 
 from modelferry import engine
@@ -44,6 +48,27 @@ def test_an_engine_that_is_not_there(address: str, monkeypatch: pytest.MonkeyPat
     with pytest.raises(BuildError, match=f"Docker does not answer at {address}") as caught:
         engine.connect()
     assert "/var/run/docker.sock" in caught.value.do
+
+
+@pytest.mark.parametrize("said", ["", "HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\nhalf"])
+def test_an_engine_that_goes_away_is_a_failed_build(connected: engine.Engine, said: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        client = docker.DockerClient(base_url=address, version="1.44", timeout=5)
+        lost = replace(connected, address=address, client=client)
+
+        def hang_up() -> None:
+            line, _ = server.accept()
+            with line:
+                line.recv(1 << 16)
+                line.sendall(said.encode())
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        with pytest.raises(BuildError, match=f"Docker at {address} did not answer to the end"):
+            list(lost.body(lost.request("GET", "/images/x/get", stream=True)))
+        thread.join()
+        client.close()
 
 
 def test_the_docker_clients_context_is_followed(

@@ -17,7 +17,6 @@ from modelferry.image.layer_store import StoredLayers
 from modelferry.image.workers import Stop
 from modelferry.values import Digest
 
-_STEP = 1 << 20
 _SAVE_S = 1800.0  # the engine writes the whole image before its first byte comes
 
 
@@ -27,7 +26,7 @@ def save_image(engine: Engine, image_id: str, target: Path, stop: Stop) -> Path:
     ) as response:
         engine.check(response, f"save image {image_id}")
         with target.open("xb") as file:
-            for chunk in response.iter_content(_STEP):
+            for chunk in engine.body(response):
                 stop.check()
                 file.write(chunk)
     return target

@@ -3,6 +3,7 @@ made and never started, and read through the archive API."""
 
 from __future__ import annotations
 
+import io
 import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +14,6 @@ from typing import Any
 from modelferry.engine import Engine
 from modelferry.image.workers import Stop
 
-_STEP = 1 << 20
 _ANSWER_S = 300.0
 
 
@@ -24,7 +24,9 @@ class EngineFiles:
 
     def read(self, path: str) -> bytes:
         """A small file; KeyError where there is none."""
-        with self._archive(path) as response, tarfile.open(fileobj=response.raw, mode="r|") as tar:
+        with self._archive(path) as response:
+            archive = io.BytesIO(b"".join(self.engine.body(response)))
+        with tarfile.open(fileobj=archive, mode="r:") as tar:
             member = tar.next()
             content = tar.extractfile(member) if member else None
             if content is None:
@@ -34,7 +36,7 @@ class EngineFiles:
     def fetch(self, path: str, target: Path, stop: Stop) -> None:
         """A file or a folder, with all that is in it, as a tar."""
         with self._archive(path) as response, target.open("xb") as file:
-            for chunk in response.iter_content(_STEP):
+            for chunk in self.engine.body(response):
                 stop.check()
                 file.write(chunk)
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from modelferry.artifacts import Layer
-from modelferry.engine import Engine
+from modelferry.engine import Engine, EngineLostError
 from modelferry.errors import BuildError
 from modelferry.image import tar
 from modelferry.image.compose import Composition, canonical_json, descriptor_json
@@ -168,8 +168,6 @@ def archive(entries: Iterable[Entry], meter: Meter) -> Iterator[bytes]:
 
 def _send(images: RunImages, entries: Iterable[Entry], size_bytes: int) -> str | None:
     """What the engine said against it; None when it took the archive."""
-    from requests import RequestException
-
     with metered("load", size_bytes or None) as meter:
         try:
             with images.engine.request(
@@ -182,8 +180,8 @@ def _send(images: RunImages, entries: Iterable[Entry], size_bytes: int) -> str |
                 if response.status_code >= 400:
                     return response.text.strip()
                 return read_refusal(response.text)
-        except RequestException as error:
-            return str(error)
+        except EngineLostError as error:
+            return error.seen
 
 
 def read_refusal(stream: str) -> str | None:

@@ -21,13 +21,15 @@ def misread(body: Object) -> Iterator[tuple[Path, str]]:
     for path in _maps(body):
         found = at(body, path)
         if isinstance(found, Mapping):
+            shows = path[0] not in _DATA["Secret"] or body["kind"] != "Secret"
             for key, value in found.items():
-                yield from _wrong((*path, key), value)
+                yield from _wrong((*path, key), value, shows=shows)
         elif found is not None:
             yield path, "names and texts are wanted here"
     for container in containers(body):
         for index, entry in mappings(container.body.get("env")):
-            yield from _wrong((*container.path, "env", index, "value"), entry.get("value"))
+            path = (*container.path, "env", index, "value")
+            yield from _wrong(path, entry.get("value"), shows=False)
         for name in ("command", "args"):
             words = container.body.get(name)
             for index, word in enumerate(words if isinstance(words, list) else ()):
@@ -51,14 +53,17 @@ def _maps(body: Object) -> Iterator[Path]:
         yield "spec", "selector", "matchLabels"
 
 
-def _wrong(path: Path, value: Any) -> Iterator[tuple[Path, str]]:
+def _wrong(path: Path, value: Any, *, shows: bool = True) -> Iterator[tuple[Path, str]]:
+    """`shows` is False where the value may be a password."""
     match value:
         case None | str():
             return
         case bool():
-            yield path, f"reads as the boolean {str(value).lower()}: text is wanted, quote it"
+            read = f"the boolean {str(value).lower()}" if shows else "a boolean"
+            yield path, f"reads as {read}: text is wanted, quote it"
         case int() | float():
-            yield path, f"reads as the number {value}: text is wanted, quote it"
+            read = f"the number {value}" if shows else "a number"
+            yield path, f"reads as {read}: text is wanted, quote it"
         case _:
             kind = "a list" if isinstance(value, Sequence) else "a mapping"
             yield path, f"is {kind}: text is wanted"

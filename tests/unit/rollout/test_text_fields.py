@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -60,9 +61,27 @@ def told(folder: Path, text: str) -> list[str]:
 )
 def test_what_is_no_text(tmp_path: Path, field: str, value: str, wrong: str) -> None:
     line, path = WHERE[field]
+    if field == "ENV":  # it may be a password
+        wrong = re.sub(r"the (number|boolean) \S+:", r"a \1:", wrong)
     assert told(tmp_path, DEPLOYMENT.replace(field, value)) == [
         f"a.yaml:{line}: deployment/score {path} {wrong}"
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [
+        ("Secret", "stringData: {pin: 4711}"),
+        ("Secret", "data: {pin: 4711}"),
+        ("Pod", "spec: {containers: [{env: [{name: PIN, value: 4711}]}]}"),
+        ("Pod", "spec: {initContainers: [{env: [{name: PIN, value: 4711}]}]}"),
+    ],
+)
+def test_a_value_that_may_be_secret_is_not_shown(tmp_path: Path, kind: str, field: str) -> None:
+    text = f"apiVersion: v1\nkind: {kind}\nmetadata: {{name: a}}\n{field}\n"
+    (fault,) = told(tmp_path, text)
+    assert fault.endswith("reads as a number: text is wanted, quote it")
+    assert "4711" not in fault
 
 
 @pytest.mark.parametrize("value", ["'1.10'", "v1", "2026-11-22", "12:30", "~", "1Gi"])

@@ -22,6 +22,7 @@ from modelferry.rollout.stale import Intent
 Object = Mapping[str, Any]
 
 LIMIT = 10
+_MOST_NEEDED = 3
 _MOST_BYTES = 700_000  # in base64 that is below the 1 MiB that a Secret may have, with room
 _KEY = re.compile(r"v([0-9]+)")
 _OURS = "modelferry/"
@@ -93,14 +94,15 @@ def secret_name(release: str) -> str:
 
 
 def to_secret(release: str, records: Sequence[Record]) -> Object:
-    """`records` newest first; the oldest go first where there is no room for all."""
-    kept = tuple(records[:LIMIT])
+    """`records` newest first. Where there is no room for all manifests, those go first that
+    nobody can return to, the oldest before the others."""
+    kept = _kept(records)
     data = {f"v{record.number}": _pack(record) for record in kept}
-    for number, record in reversed(list(enumerate(kept))):
+    for record in sorted(kept, key=lambda one: (one is kept[0], one.is_good, one.number)):
         if sum(map(len, data.values())) <= _MOST_BYTES:
             break
-        lighter = replace(record, manifests=(), before=() if number else record.before)
-        data[f"v{record.number}"] = _pack(lighter)
+        before = record.before if record is kept[0] else ()
+        data[f"v{record.number}"] = _pack(replace(record, manifests=(), before=before))
     if kept and sum(map(len, data.values())) > _MOST_BYTES:
         data[f"v{kept[0].number}"] = _pack(replace(kept[0], manifests=(), before=()))
     return {
@@ -114,6 +116,16 @@ def to_secret(release: str, records: Sequence[Record]) -> Object:
         },
         "data": data,
     }
+
+
+def _kept(records: Sequence[Record]) -> tuple[Record, ...]:
+    """The newest, and what runs and can be returned to, however many have failed since."""
+    succeeded = [record for record in records if record.verdict == SUCCEEDED][:_MOST_NEEDED]
+    now = current(records)
+    needed = {record.number for record in (*succeeded, *([now] if now else []))}
+    others = [record.number for record in records if record.number not in needed]
+    numbers = needed.union(others[: LIMIT - len(needed)])
+    return tuple(record for record in records if record.number in numbers)
 
 
 def of_secret(secret: Object) -> tuple[Record, ...]:

@@ -71,6 +71,36 @@ def test_manifests_that_are_too_large_go_oldest_first() -> None:
         chosen(found, "1", "app")
 
 
+def test_the_newest_three_good_ones_outlive_any_number_of_failures() -> None:
+    failed = [record(n, history.FAILED) for n in range(40, 5, -1)]
+    good = [record(n) for n in range(5, 0, -1)]
+    found = of_secret(to_secret("app", [*failed, *good]))
+    assert [entry.number for entry in found] == [*range(40, 33, -1), 5, 4, 3]
+    assert len(found) == history.LIMIT
+    assert current(found) == good[0]
+    assert chosen(found, None, "app") == good[1]
+    again = of_secret(to_secret("app", [record(41, history.FAILED), *found]))
+    assert [entry.number for entry in again if entry.is_good] == [5, 4, 3]
+
+
+def test_what_was_returned_to_stays_with_what_it_returned_to() -> None:
+    failed = [record(n, history.FAILED) for n in range(40, 9, -1)]
+    returned = [record(n, history.RETURNED, of=3) for n in range(9, 5, -1)]
+    given = [*failed, *returned, *(record(n) for n in range(5, 0, -1))]
+    found = of_secret(to_secret("app", given))
+    assert [entry.number for entry in found if entry.is_good] == [9, 5, 4, 3]
+    assert current(found) == returned[0]
+
+
+def test_manifests_of_failures_go_before_those_of_what_was_good() -> None:
+    noise = random.Random(1).randbytes(150_000).hex()
+    big = (placed(data=noise),)
+    given = [record(n, history.FAILED, manifests=big) for n in range(6, 1, -1)]
+    found = of_secret(to_secret("app", [*given, record(1, manifests=big)]))
+    assert found[-1].manifests
+    assert [bool(entry.manifests) for entry in found[:-1]] == [True, True, False, False, False]
+
+
 def test_even_one_that_is_too_large_alone_is_recorded() -> None:
     noise = base64.b64encode(random.Random(1).randbytes(2_000_000)).decode()
     (found,) = of_secret(to_secret("app", [record(1, manifests=(placed(data=noise),))]))

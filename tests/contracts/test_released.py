@@ -19,6 +19,7 @@ from modelferry.plan.spec import ManagedTags, PushPlan
 from modelferry.registry.client import Registry
 from modelferry.stages.push import push_image
 from modelferry.stages.released import read_pushed_app, read_released
+from modelferry.stages.reuse import take_release
 from modelferry.values import Digest, ImageRef
 
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -272,6 +273,46 @@ def test_a_managed_tag_that_is_locked_is_a_warning(
     assert "will not find this release by the tag mf-main-app: HTTP 409" in caplog.text
     found = read_released(registry, plan)
     assert (found.image is not None, found.app) == (True, None)
+
+
+def lock(monkeypatch: pytest.MonkeyPatch, *references: str) -> list[str]:
+    """As a registry with immutable tags, or a locked manifest; what was written else."""
+    put_manifest, written = Registry.put_manifest, list[str]()
+
+    def locked(self: Registry, repository: str, reference: str, data: bytes, kind: str) -> Digest:
+        if reference in references:
+            raise RegistryError("HTTP 409 TAG_LOCKED")
+        written.append(reference)
+        return put_manifest(self, repository, reference, data, kind)
+
+    monkeypatch.setattr(Registry, "put_manifest", locked)
+    return written
+
+
+def test_locked_tags_that_are_as_wanted_are_left_alone(
+    registry: Registry, plan: PushPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = passed(app(layer()))
+    pushed = push_image(image, plan, registry=registry)
+    written = lock(monkeypatch, "v7", pushed.digest)
+    assert push_image(image, plan, registry=registry).digest == pushed.digest
+    released = read_released(registry, plan).made_by("k")
+    assert released is not None
+    more = replace(plan, tags=("v7", "v8"))
+    taken = take_release(released, more, registry=registry, model_version="")
+    assert (taken.digest, written) == (pushed.digest, ["v8"])
+
+
+def test_a_locked_tag_is_named_before_any_other_is_written(
+    registry: Registry, plan: PushPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = push_image(passed(app(layer())), plan, registry=registry)
+    both = replace(plan, tags=("new", "v7"), managed=None)
+    lock(monkeypatch, "v7")
+    with pytest.raises(RegistryError, match="TAG_LOCKED") as caught:
+        push_image(passed(app(layer())), both, registry=registry)
+    assert f"Tag v7 is {first.digest} until now" in caught.value.seen
+    assert registry.head_manifest(plan.repository, "new") is None
 
 
 def test_managed_tags_come_after_the_users(

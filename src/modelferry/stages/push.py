@@ -17,6 +17,8 @@ from modelferry.image.released import Released
 from modelferry.plan.spec import ManagedTags, PushPlan
 from modelferry.progress import Meter, metered
 from modelferry.registry.client import Registry
+from modelferry.registry.manifests import StoredManifest
+from modelferry.registry.tags import point_tags
 from modelferry.values import Digest, format_bytes
 
 log = logging.getLogger("modelferry.push")
@@ -50,9 +52,7 @@ def push_image(
     delivery = _Delivery(registry, repository, _sources(released, repository))
     uploaded = delivery.send(contents(image, with_app=push.managed is not None))
     _push_manifest(registry, repository, image)
-    for tag in push.tags:
-        registry.put_manifest(repository, tag, image.manifest, image.manifest_media_type)
-        log.info("tag %s", push.name.tagged(tag))
+    point_tags(registry, repository, push.tags, _stored(image.manifest, image.manifest_media_type))
     if push.managed:
         _leave_word(registry, repository, image, push.managed)
     return PushedImage(
@@ -134,7 +134,8 @@ class _Delivery:
 
 
 def _push_manifest(registry: Registry, repository: str, image: Image) -> None:
-    registry.put_manifest(repository, image.digest, image.manifest, image.manifest_media_type)
+    if registry.head_manifest(repository, image.digest) is None:  # a locked one takes no PUT
+        registry.put_manifest(repository, image.digest, image.manifest, image.manifest_media_type)
     kept = registry.get_manifest(repository, image.digest)
     if kept is None or kept.data != image.manifest:
         raise RegistryError(
@@ -149,11 +150,14 @@ def _leave_word(registry: Registry, repository: str, image: Image, tags: Managed
     found = [(tags.app, image.app.manifest)] if image.app else []
     for tag, manifest in (*found, (tags.image, image.manifest)):
         try:
-            registry.put_manifest(repository, tag, manifest, image.manifest_media_type)
+            stored = _stored(manifest, image.manifest_media_type)
+            point_tags(registry, repository, (tag,), stored)
         except FerryError as error:
             log.warning("The next run will not find this release by the tag %s: %s", tag, error)
-        else:
-            log.info("tag %s", tag)
+
+
+def _stored(manifest: bytes, media_type: str) -> StoredManifest:
+    return StoredManifest(media_type=media_type, digest=_digest(manifest), data=manifest)
 
 
 def _bytes(data: bytes) -> Content:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import PurePosixPath
 
 from modelferry.artifacts import FetchedFile, Model, PushedImage, ResolvedModel
@@ -11,18 +10,20 @@ from modelferry.image.compose import MANIFEST_TYPE
 from modelferry.image.released import ReleasedImage
 from modelferry.plan.spec import PushPlan
 from modelferry.registry.client import Registry
-
-log = logging.getLogger("modelferry.reuse")
+from modelferry.registry.manifests import StoredManifest
+from modelferry.registry.tags import point_tags
 
 
 def take_release(
     image: ReleasedImage, push: PushPlan, *, registry: Registry, model_version: str
 ) -> PushedImage:
     """The released image under this run's tags: manifests travel, and no blob."""
-    media_type = json.loads(image.manifest).get("mediaType") or MANIFEST_TYPE
-    for tag in push.tags:
-        registry.put_manifest(push.repository, tag, image.manifest, media_type)
-        log.info("tag %s", push.name.tagged(tag))
+    stored = StoredManifest(
+        media_type=json.loads(image.manifest).get("mediaType") or MANIFEST_TYPE,
+        digest=image.digest,
+        data=image.manifest,
+    )
+    point_tags(registry, push.repository, push.tags, stored)
     return PushedImage(
         ref=push.name.pinned(image.digest),
         digest=image.digest,

@@ -16,6 +16,9 @@ _Name = tuple[str, str]  # namespace and name
 # Events about these are told apart by uid or by state; a controller's may be of an earlier rollout.
 _TELLING = ("Pod", "PersistentVolumeClaim")
 
+# What a controller does in every rollout, the earlier ones as well.
+_ROUTINE = ("ScalingReplicaSet", "SuccessfulCreate", "SuccessfulDelete")
+
 
 @dataclass(slots=True)
 class EventLog:
@@ -82,6 +85,12 @@ class EventLog:
     def _remember(self, event: Object) -> None:
         metadata = event["metadata"]
         self._versions[metadata.get("uid", "")] = metadata.get("resourceVersion", "")
+
+
+def telling(events: Iterable[Object]) -> list[Object]:
+    """Those that may explain a failure, oldest first."""
+    told = (event for event in events if event.get("reason") not in _ROUTINE)
+    return sorted(told, key=moment)
 
 
 def moment(event: Object) -> str:

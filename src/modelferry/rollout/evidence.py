@@ -12,7 +12,7 @@ from modelferry.cluster.resources import EVENTS
 from modelferry.errors import Annotation, FerryError, RolloutFailed
 from modelferry.rollout.board import Board
 from modelferry.rollout.conditions import conditions, is_true, text
-from modelferry.rollout.event_log import moment
+from modelferry.rollout.event_log import telling
 from modelferry.rollout.findings import Finding
 from modelferry.rollout.podspec import containers
 from modelferry.rollout.running_image import container_statuses
@@ -186,7 +186,7 @@ def _events(ask: _Ask, body: Object | None) -> Iterable[str]:
         f"  event {event.get('type')} {event.get('reason')}"
         + (f" x{event['count']}" if (event.get("count") or 1) > 1 else "")
         + f": {_one_line(event.get('message'))}"
-        for event in sorted(found, key=moment)[-_EVENTS:]
+        for event in telling(found)[-_EVENTS:]
     ]
 
 

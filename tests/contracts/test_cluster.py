@@ -32,7 +32,7 @@ from modelferry.plan.cluster import cluster_access
 from tests.service_account import documented_rules, log_in
 
 APP = """
-import http.server
+import http.server, threading
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -42,6 +42,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
     do_GET = do_POST
     def log_message(self, *a): pass
+one_at_a_time = http.server.HTTPServer(("", 8002), Handler)
+threading.Thread(target=one_at_a_time.serve_forever, daemon=True).start()
 print("ready", flush=True)
 http.server.ThreadingHTTPServer(("", 8000), Handler).serve_forever()
 """
@@ -422,6 +424,28 @@ def test_a_tunnel_carries_large_bodies_side_by_side(
         for thread in threads:
             thread.join()
     assert sorted(answers) == [(201, body) for body in bodies]
+
+
+def test_an_app_that_serves_one_at_a_time_answers_at_once(
+    cluster: Cluster, namespace: str, pod: str
+) -> None:
+    """Nothing that we opened only to look holds its one worker: a node would for a second."""
+    seconds: list[float] = []
+    for _ in range(3):
+        with cluster.tunnel(pod, namespace, 8002) as tunnel:
+            began = time.monotonic()
+            assert post(f"{tunnel.url}/made", b"hello") == (201, b"hello")
+            seconds.append(time.monotonic() - began)
+    assert min(seconds) < 0.9
+
+
+def test_a_connection_that_proved_the_way_and_was_not_used_is_let_go(
+    cluster: Cluster, namespace: str, pod: str
+) -> None:
+    with cluster.tunnel(pod, namespace, 8002):
+        time.sleep(2)  # the tunnel's moment, and the node's second
+        with cluster.tunnel(pod, namespace, 8002) as other:
+            assert post(f"{other.url}/made", b"hello") == (201, b"hello")
 
 
 def test_a_port_where_nobody_listens_says_so(cluster: Cluster, namespace: str, pod: str) -> None:

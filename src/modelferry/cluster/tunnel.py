@@ -29,7 +29,7 @@ from modelferry.retry import retry
 
 _DATA, _ERROR = 0, 1
 _CHUNK = 64 * 1024
-_OPEN_S = 10.0
+_SPARE_S = 0.1  # for as long it is as good as one dialled anew; a port may open any moment
 
 
 class TunnelError(RolloutError):
@@ -46,6 +46,7 @@ class Tunnel:
         self._path = f"{PODS.path(namespace, pod, 'portforward')}?ports={port}"
         self._listener = socket.create_server((listen_on, 0))
         self._open: set[WebSocket] = set()
+        self._spare: list[WebSocket] = []
         self.last_error = ""  # what the node said when the port could not be reached
         threading.Thread(target=self._accept, name=f"tunnel to {pod}", daemon=True).start()
 
@@ -66,8 +67,22 @@ class Tunnel:
         with suppress(OSError):  # wakes accept(), which a close alone does not
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._end_spare()
         for channel in tuple(self._open):
             _end(channel)
+
+    def prove(self) -> None:
+        """Raises TunnelError when there is no way. The connection that showed it is for who comes
+        first: closed unused, the node keeps it for a second, and one of the app's workers with it.
+        """
+        self._spare.append(retry(self.dial))
+        timer = threading.Timer(_SPARE_S, self._end_spare)
+        timer.daemon = True
+        timer.start()
+
+    def _end_spare(self) -> None:
+        with suppress(IndexError):
+            _end(self._spare.pop())
 
     def dial(self) -> WebSocket:
         """One connection to the pod's port, as frames."""
@@ -99,7 +114,7 @@ class Tunnel:
     def _carry(self, local: socket.socket) -> None:
         with local:
             try:
-                channel = self.dial()
+                channel = self._spare_or_new()
             except TunnelError as error:
                 self.last_error = str(error)
                 return
@@ -111,6 +126,11 @@ class Tunnel:
                 local.shutdown(socket.SHUT_RDWR)
             self._open.discard(channel)
             _end(channel)
+
+    def _spare_or_new(self) -> WebSocket:
+        with suppress(IndexError):
+            return self._spare.pop()
+        return self.dial()
 
     def _receive(self, channel: WebSocket, local: socket.socket) -> None:
         greeted: set[int] = set()
@@ -154,7 +174,7 @@ def open_tunnel(
     """Raises TunnelError when the API server does not let us through."""
     tunnel = Tunnel(transport, pod, namespace, port, listen_on)
     try:
-        _end(retry(tunnel.dial))
+        tunnel.prove()
     except BaseException:
         tunnel.__exit__(None, None, None)
         raise

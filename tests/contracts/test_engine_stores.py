@@ -205,6 +205,7 @@ def test_another_builders_notes_make_no_other_app(
         for layer in first.layers
     )
     released = ReleasedApp(
+        tag="mf-main-app",
         config=noted.encode(),
         config_digest=Digest("sha256:" + "0" * 64),
         layers=layers,

@@ -113,10 +113,14 @@ def test_a_new_branch_starts_from_the_default_one(registry: Registry, plan: Push
     found = read_released(registry, branch)
     assert found.image is not None
     assert found.image.digest == main.digest
+    assert found.app is not None
+    assert found.app.tag == MAIN.app
     own = push_image(passed(app(layer())), branch, registry=registry)
     found = read_released(registry, branch)
     assert found.image is not None
     assert found.image.digest == own.digest
+    assert found.app is not None
+    assert found.app.tag == BRANCH.app
 
 
 def put(registry: Registry, plan: PushPlan, tag: str, config: bytes, **changed: object) -> None:

@@ -97,6 +97,7 @@ class ReleasedImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleasedApp:
+    tag: str  # where it was found
     config: bytes
     config_digest: Digest
     layers: tuple[ReleasedLayer, ...]

@@ -157,12 +157,8 @@ def _cache(destination: Destination | None) -> Cache:
     """What the last release left beside its image, and where this one leaves its own."""
     if destination is None or destination.push.managed is None:
         return NO_CACHE
-    push, managed = destination.push, destination.push.managed
-    tags = (managed.app, managed.fallback_app) if destination.released.app else ()
-    there = (
-        tag for tag in tags if tag and destination.registry.head_manifest(push.repository, tag)
-    )
-    return registry_cache(push.name, next(there, None))
+    app = destination.released.app
+    return registry_cache(destination.push.name, app.tag if app else None)
 
 
 class _Carrier:

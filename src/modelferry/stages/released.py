@@ -39,6 +39,7 @@ _UNREADABLE = (FerryError, ValueError, KeyError, TypeError, AttributeError)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
     repository: str
+    reference: str
     manifest: StoredManifest
     config: Descriptor
     config_bytes: bytes
@@ -130,6 +131,7 @@ def _read(image: _Found | None, app: _Found | None, others: Iterable[_Found | No
         if image and image_layers
         else None,
         app=ReleasedApp(
+            tag=app.reference,
             config=app.config_bytes,
             config_digest=app.config.digest,
             layers=app_layers,
@@ -184,6 +186,7 @@ def _get(
     manifest = read_image(stored)
     return _Found(
         repository=repository,
+        reference=reference,
         manifest=stored,
         config=manifest.config,
         config_bytes=registry.read_blob(repository, manifest.config.digest),

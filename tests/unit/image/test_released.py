@@ -121,6 +121,7 @@ def as_released(image: Composition, models: str | None = None) -> ReleasedImage:
 def released_app(image: Composition, key: str) -> ReleasedApp:
     own = compose_app(APP, image=image, image_id="sha256:id", records={}, build_key=key)
     return ReleasedApp(
+        tag="mf-main-app",
         config=own.config_bytes,
         config_digest=own.config.digest,
         layers=read_layers([each.descriptor for each in own.layers], own.config_bytes, "team/app"),

@@ -219,7 +219,8 @@ def _fault(body: dict[str, Any]) -> str | None:
         "metadata.name": within.get("name"),
     }
     missing = [name for name, value in wanted.items() if value in (None, "")]
-    no_text = [name for name, value in wanted.items() if not isinstance(value, str | None)]
+    texts = wanted | {"metadata.namespace": within.get("namespace")}
+    no_text = [name for name, value in texts.items() if not isinstance(value, str | None)]
     if not missing and not no_text:
         return None
     named = f" in this {body['kind']}" if isinstance(body.get("kind"), str) else ""

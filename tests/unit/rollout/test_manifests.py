@@ -90,6 +90,10 @@ def test_files_without_objects_are_refused(tmp_path: Path) -> None:
             "apiVersion: v1\nkind: Pod\nmetadata: {name: 7}\n",
             "metadata.name must be text in this Pod",
         ),
+        (
+            "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: [b]}\n",
+            "a.yaml:1: metadata.namespace must be text in this Pod",
+        ),
         ("metadata: {name: a}\n", "a.yaml:1: apiVersion and kind missing"),
         ("apiVersion: 1\nkind: P\n", "metadata.name missing in this P; apiVersion must be text"),
         ("- 1\n", "a.yaml:1: a mapping with apiVersion"),
@@ -127,7 +131,7 @@ def test_duplicates(tmp_path: Path) -> None:
 def test_same_name_in_another_namespace_or_kind_is_no_duplicate(tmp_path: Path) -> None:
     pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: %s}\n"
     service = "apiVersion: v1\nkind: Service\nmetadata: {name: a}\n"
-    write(tmp_path, a_yaml=f"{pod % 'x'}---\n{pod % 'y'}---\n{service}")
+    write(tmp_path, a_yaml=f"{pod % 'one'}---\n{pod % 'two'}---\n{service}")
     assert len(load(["a.yaml"], tmp_path)) == 3
 
 

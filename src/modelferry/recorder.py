@@ -80,7 +80,15 @@ class Recorder:
 
     def _failed(self, name: str, note: StageNote, error: FerryError) -> None:
         note.mark, note.figure = "failed", " ".join(error.what.split())
+        self._failed_beside(error.stage, note)
         self.fail(error.stage or name, error)
+
+    def _failed_beside(self, stage: str, note: StageNote) -> None:
+        """A stage that seemed over, and went on beside the one that it made fail."""
+        results = {each.name: each for each in self.report.stages}
+        if result := results.get(stage):
+            result = replace(result, mark="failed", figure=note.figure)
+            self.note(stages=tuple((results | {stage: result}).values()))
 
     def fail(self, stage: str, error: FerryError) -> None:
         """The first failure stays the one that is told."""

@@ -66,9 +66,23 @@ def test_the_first_failure_stays_the_one_that_is_told(recorder: Recorder) -> Non
 def test_what_failed_beside_a_stage_is_named(recorder: Recorder) -> None:
     error = ModelChanged("the model changed")
     error.stage = "fetch"
+    with recorder.stage("fetch") as note:
+        note.figure = "beside the build"
     with pytest.raises(ModelChanged), recorder.stage("build"):
         raise error
     assert recorder.report.failed_stage == "fetch"
+    assert [(each.name, each.mark, each.figure) for each in recorder.report.stages] == [
+        ("fetch", "failed", "the model changed"),
+        ("build", "failed", "the model changed"),
+    ]
+
+
+def test_a_stage_that_was_still_to_come_is_not_told(recorder: Recorder) -> None:
+    error = FerryError("no room")
+    error.stage = "push"
+    with pytest.raises(FerryError), recorder.stage("build"):
+        raise error
+    assert [each.name for each in recorder.report.stages] == ["build"]
 
 
 def test_a_stage_that_went_on_beside_another_is_told_when_it_has_ended(

@@ -52,9 +52,13 @@ class OpenModel:
         log.warning(
             "Starting again with what is there now (%d of %d)", self._restarts + 1, RESTARTS
         )
-        model = OpenModel(
-            self._resolve(), self._open_line, sha256=self._given_sums, resolve=self._resolve
-        )
+        try:
+            model = OpenModel(
+                self._resolve(), self._open_line, sha256=self._given_sums, resolve=self._resolve
+            )
+        except FerryError as problem:
+            problem.stage = "fetch"  # whatever stage reads
+            raise
         model.fetched_bytes, model._restarts = self.fetched_bytes, self._restarts + 1
         return model
 

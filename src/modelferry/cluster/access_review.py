@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from modelferry.cluster.resources import EVENTS, PODS, REPLICA_SETS, Resource
+from modelferry.cluster.resources import AUTOSCALERS, EVENTS, PODS, REPLICA_SETS, Resource
 from modelferry.cluster.transport import Refused
 from modelferry.errors import RolloutError
 
@@ -16,6 +16,8 @@ Places = Sequence[tuple[Resource, str | None]]
 
 _REPLACED = ("Pod", "Job")  # kinds that may have to be deleted and made anew
 _MAKE_PODS = ("Pod", "Job", "ReplicationController")  # and all of the group apps
+_SCALE = ("Deployment", "StatefulSet", "ReplicaSet")
+_RESCALED = "an autoscaler that is not in the manifests may find its `replicas` set"
 _LESS_SHOWN = "a failed rollout would show less"
 _LEFT_BEHIND = "a rollback could not remove what is new"
 _API = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -103,6 +105,8 @@ def _useful(objects: Places, own: Sequence[Own]) -> Iterator[tuple[_Question, st
         yield _Question("get", PODS, namespace, "log"), _LESS_SHOWN
         yield from ((question, _LESS_SHOWN) for question in _reading(EVENTS, namespace))
     for resource, namespace in objects:
+        if resource.kind in _SCALE:
+            yield _Question("list", AUTOSCALERS, namespace), _RESCALED
         yield _Question("delete", resource, namespace), _LEFT_BEHIND
     for kept in own:
         for verb in ("get", "patch"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,11 +10,14 @@ from typing import Any
 
 from modelferry.cluster.client import Cluster
 from modelferry.cluster.transport import Refused
+from modelferry.errors import FerryError
 from modelferry.progress import heartbeat
 from modelferry.rollout import addresses
 from modelferry.rollout.board import Applied
 from modelferry.rollout.manifests import ManifestObject
 from modelferry.rollout.podspec import at, containers, mappings, pod_labels
+
+log = logging.getLogger("modelferry.rollout")
 
 Object = Mapping[str, Any]
 
@@ -36,9 +40,14 @@ def may_have(objects: Sequence[ManifestObject]) -> bool:
 
 
 def find(cluster: Cluster, applied: Sequence[Applied], image: str = "") -> str | None:
-    """For the output: waits shortly for a load balancer that is new; none is no failure."""
+    """For the output: waits shortly for a load balancer that is new; none is no failure, and one
+    that cannot be asked for is none either."""
     waits = any(entry.resource.kind == "Service" for entry in candidates(applied, image))
-    found = find_address(cluster, applied, image, wait_s=WAIT_S if waits else 0.0)
+    try:
+        found = find_address(cluster, applied, image, wait_s=WAIT_S if waits else 0.0)
+    except FerryError as error:
+        log.warning("the output `url` stays empty: %s", error.what)
+        return None
     return found.url if found else None
 
 

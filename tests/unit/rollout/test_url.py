@@ -1,12 +1,17 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
+import pytest
+
+from modelferry.cluster.client import Cluster
 from modelferry.cluster.resources import Resource
+from modelferry.cluster.transport import Refused
+from modelferry.errors import FerryError, RolloutError
 from modelferry.rollout.board import Applied
 from modelferry.rollout.changes import Placed
 from modelferry.rollout.manifests import ManifestObject
-from modelferry.rollout.url import candidates, may_have
+from modelferry.rollout.url import candidates, find, find_address, may_have
 
 
 def applied(kind: str, name: str, spec: dict[str, Any], api_version: str = "v1") -> Applied:
@@ -62,3 +67,36 @@ def test_may_have() -> None:
     assert [may_have([found]) for found in objects] == [False, True, True]
     assert may_have([applied("HTTPRoute", "r", {}, "gateway.networking.k8s.io/v1").placed.manifest])
     assert not may_have([applied("Ingress", "r", {}, "traefik.io/v1").placed.manifest])
+
+
+class Broken:
+    """A cluster that answers every question with this."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def get(self, *_: object) -> None:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Refused("may not get gateways: 403", code=403, status={}),
+        RolloutError("the cluster does not answer", temporary=True),
+    ],
+)
+def test_an_address_that_cannot_be_asked_for_is_none_and_a_warning(
+    error: FerryError, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All is rolled out by then."""
+    cluster = cast("Cluster", Broken(error))
+    assert find(cluster, [POD, ingress("x", "web")], "built") is None
+    assert [entry.levelname for entry in caplog.records] == ["WARNING"]
+    assert caplog.messages == [f"the output `url` stays empty: {error.what}"]
+
+
+def test_a_check_of_the_address_says_why_it_cannot_be_asked_for() -> None:
+    cluster = cast("Cluster", Broken(RolloutError("the cluster does not answer")))
+    with pytest.raises(RolloutError):
+        find_address(cluster, [ingress("x", "web")], "", wait_s=0)

@@ -11,6 +11,7 @@ _REVISION = "deployment.kubernetes.io/revision"
 # Of a Job's pods, and of one that is its own owner, the ends are what counts.
 _REPLACE_PODS = ("Deployment", "ReplicaSet", "ReplicationController", "StatefulSet", "DaemonSet")
 _ENDED = ("Failed", "Succeeded")
+_HASH = "pod-template-hash"
 _TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 
 
@@ -55,14 +56,25 @@ def _replaced(pods: tuple[Object, ...]) -> tuple[Object, ...]:
 
 
 def current_replica_sets(live: Object, replica_sets: Iterable[Object]) -> tuple[Object, ...]:
-    """The controller copies a Deployment's revision from the ReplicaSet of its template."""
+    """The controller copies a Deployment's revision from the ReplicaSet of its template; while it
+    is paused, from the one before, so that its template has none where it was changed."""
+    is_paused = (live.get("spec") or {}).get("paused", False)
     revision = _annotations(live).get(_REVISION)
     return tuple(
         replica_set
         for replica_set in replica_sets
         if owner_uid(replica_set) == live["metadata"]["uid"]
         and _annotations(replica_set).get(_REVISION) == revision
+        and not (is_paused and _template(replica_set) != _template(live))
     )
+
+
+def _template(body: Object) -> Object:
+    """Without the label that tells the ReplicaSets of one Deployment apart."""
+    template: Object = (body.get("spec") or {}).get("template") or {}
+    metadata: Object = template.get("metadata") or {}
+    labels = {name: text for name, text in _labels(template).items() if name != _HASH}
+    return {**template, "metadata": {**metadata, "labels": labels}}
 
 
 def owner_uid(body: Object) -> str | None:
@@ -74,7 +86,7 @@ def owner_uid(body: Object) -> str | None:
 
 
 def _labels(body: Object) -> Mapping[str, str]:
-    return body["metadata"].get("labels") or {}
+    return (body.get("metadata") or {}).get("labels") or {}
 
 
 def _annotations(body: Object) -> Mapping[str, str]:

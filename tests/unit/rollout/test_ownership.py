@@ -50,3 +50,24 @@ def test_what_ran_to_its_end_is_what_a_job_is_for() -> None:
     found = names(owner("Job"), pod("first", "Failed"), pod("second", "Running"))
     assert found == ["first", "second"]
     assert names(owner("Pod"), pod("u", "Succeeded")) == ["u"]
+
+
+@pytest.mark.parametrize(("image", "found"), [("app:1", ["pod"]), ("app:2", [])])
+def test_a_paused_deployment_has_no_new_pods_of_a_template_that_was_changed(
+    image: str, found: list[str]
+) -> None:
+    """The controller makes no ReplicaSet for it, and lets the revision stand for the old one."""
+    template = {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"image": image}]}}
+    live = owner("Deployment") | {"spec": {"paused": True, "template": template}}
+    replica_set = owner("ReplicaSet")
+    replica_set["metadata"] |= {"ownerReferences": [{"uid": "u", "controller": True}]}
+    replica_set["spec"] = {
+        "template": {
+            "metadata": {"labels": {"app": "x", "pod-template-hash": "5f"}},
+            "spec": {"containers": [{"image": "app:1"}]},
+        }
+    }
+    pods = current_pods(live, [pod("pod", "Running")], [replica_set])
+    assert [one["metadata"]["name"] for one in pods] == found
+    running = owner("Deployment") | {"spec": {"template": template}}
+    assert len(current_pods(running, [pod("pod", "Running")], [replica_set])) == 1

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from modelferry.errors import Cancelled, IdentityError, RegistryError
+from modelferry.errors import Cancelled, IdentityError, ModelChanged, RegistryError
 from modelferry.registry import patience, upload
 from modelferry.registry.access import RegistryAccess
 from modelferry.registry.client import Registry
@@ -186,6 +186,35 @@ def test_a_line_that_breaks_at_the_same_byte_gets_smaller_pieces(server: Misbeha
     push(server)
     lengths = [int(h["content-length"]) for method, _, h in server.seen if method == "PATCH"]
     assert lengths[:4] == [64 * KIB, 64 * KIB, 64 * KIB, 16 * KIB]
+
+
+@pytest.mark.parametrize("form", [0, len(upload.PIECE_BYTES) + 1])
+def test_an_upload_whose_source_fails_is_cancelled(server: Misbehaving, form: int) -> None:
+    class Changing(Bytes):
+        def read(self, start: int, stop: int) -> bytes:
+            if start >= 100 * KIB or form:
+                raise ModelChanged("it changed")
+            return super().read(start, stop)
+
+    registry = client(server)
+    registry._uploads_to(REPOSITORY)._form = form
+    with pytest.raises(ModelChanged):
+        registry.upload_blob(REPOSITORY, Changing(BLOB.data), lambda count: None)
+    assert server.uploads == {}
+    assert server.count("POST") == server.count("DELETE") == 1
+
+
+def test_an_upload_that_is_refused_is_cancelled(server: Misbehaving) -> None:
+    server.faults["PATCH"].append(status(403))
+    with pytest.raises(IdentityError):
+        push(server)
+    assert (server.uploads, server.count("DELETE")) == ({}, 1)
+
+
+def test_each_put_that_failed_leaves_no_upload(server: Misbehaving) -> None:
+    server.faults["PUT"].extend([status(503), status(503)])
+    push(server, Bytes(b"small"))
+    assert (server.uploads, server.count("DELETE")) == ({}, 2)
 
 
 def test_a_lost_upload_starts_again(server: Misbehaving) -> None:

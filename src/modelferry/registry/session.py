@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from urllib.parse import quote
 
-from modelferry.errors import RegistryError
+from modelferry.errors import FerryError, RegistryError
 from modelferry.registry.answers import Answer
 from modelferry.registry.tokens import Scopes
 from modelferry.registry.transport import Transport
@@ -59,7 +59,7 @@ class Session:
         want a right to delete for this, which pushing does not need."""
         try:
             answer = self._transport.send("DELETE", self._location, scopes=self._scopes)
-        except RegistryError as error:
+        except FerryError as error:
             log.debug("not cancelled: %s", error)
         else:
             log.debug("cancelled upload: %s", answer)

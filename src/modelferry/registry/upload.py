@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from modelferry.errors import FerryError, IdentityError, RegistryError
@@ -87,7 +88,18 @@ class Uploads:
         elif self._form > len(PIECE_BYTES):
             self._put(blob.digest, self._body(blob, 0, blob.size_bytes, on_sent))
         else:
-            self._send_pieces(self.session().open(), blob, on_sent)
+            with self._opened() as session:
+                self._send_pieces(session, blob, on_sent)
+
+    @contextmanager
+    def _opened(self) -> Iterator[Session]:
+        """What is given up is cancelled: the registry would keep it for days."""
+        session = self.session().open()
+        try:
+            yield session
+        except BaseException:
+            session.cancel()
+            raise
 
     def _put_small(self, blob: Blob, on_sent: OnSent) -> None:
         data = blob.read(0, blob.size_bytes)  # first: who is read may know its digest only then
@@ -101,11 +113,13 @@ class Uploads:
     def _put(self, digest: Digest, body: Body) -> None:
         patience = self._transport.patience()
         while True:
-            session = self.session().open()
-            answer = session.put(digest, body)
-            if self._is_closed(answer, digest):
-                return
-            patience.wait(self._problem(answer), _asked_s(answer))
+            with self._opened() as session:
+                answer = session.put(digest, body)
+                if self._is_closed(answer, digest):
+                    return
+                problem = self._problem(answer)
+                session.cancel()
+            patience.wait(problem, _asked_s(answer))
 
     def _send_pieces(self, session: Session, blob: Blob, on_sent: OnSent) -> None:
         patience = self._transport.patience()
@@ -113,7 +127,6 @@ class Uploads:
         while offset < blob.size_bytes:
             form = self._form
             if form > len(PIECE_BYTES):
-                session.cancel()
                 raise FormRefusedError("it takes no pieces")
             in_one = form == len(PIECE_BYTES)
             size = blob.size_bytes if in_one else max(PIECE_BYTES[form], session.least_bytes)

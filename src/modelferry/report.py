@@ -299,7 +299,7 @@ def _rollout_without_value(report: RunReport) -> RolloutState:
         case RolloutFailed(rolled_back=True):
             return RolloutState.ROLLED_BACK
         case _:
-            failed = report.failed_stage == "deploy"
+            failed = report.failed_stage in ("deploy", "rollback")
             return RolloutState.FAILED if failed else RolloutState.SKIPPED
 
 

@@ -106,10 +106,11 @@ def test_a_run_that_did_nothing_has_empty_outputs_and_a_skipped_rollout() -> Non
     }
 
 
-def test_a_deploy_that_raised_is_a_failed_rollout() -> None:
-    failed = RunReport(error=RolloutFailed("pod crashed"), failed_stage="deploy")
+@pytest.mark.parametrize("stage", ["deploy", "rollback"])
+def test_a_stage_of_the_cluster_that_raised_is_a_failed_rollout(stage: str) -> None:
+    failed = RunReport(error=RolloutFailed("pod crashed"), failed_stage=stage)
     assert outputs(failed, "r")["rollout"] == "failed"
-    assert outputs(failed, "r")["failed-stage"] == "deploy"
+    assert outputs(failed, "r")["failed-stage"] == stage
     assert failed.status == 8
 
 

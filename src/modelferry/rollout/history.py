@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from modelferry.errors import Fault, InputError
-from modelferry.rollout.changes import Placed
+from modelferry.rollout.changes import Placed, essence
 from modelferry.rollout.rollback import Before, placed_from_json, placed_to_json
 from modelferry.rollout.stale import Intent
 
@@ -120,12 +120,33 @@ def to_secret(release: str, records: Sequence[Record]) -> Object:
 
 def _kept(records: Sequence[Record]) -> tuple[Record, ...]:
     """The newest, and what runs and can be returned to, however many have failed since."""
-    succeeded = [record for record in records if record.verdict == SUCCEEDED][:_MOST_NEEDED]
     now = current(records)
-    needed = {record.number for record in (*succeeded, *([now] if now else []))}
+    firsts = _firsts([record for record in records if record.verdict == SUCCEEDED])
+    needed = {record.number for record in (*firsts[:_MOST_NEEDED], *([now] if now else []))}
     others = [record.number for record in records if record.number not in needed]
     numbers = needed.union(others[: LIMIT - len(needed)])
     return tuple(record for record in records if record.number in numbers)
+
+
+def _firsts(succeeded: Sequence[Record]) -> list[Record]:
+    """Of several in a row that are the same, the first: it knows which objects it brought."""
+    olders = (*succeeded[1:], None)
+    return [
+        record
+        for record, older in zip(succeeded, olders, strict=False)
+        if older is None or not same(record, older)
+    ]
+
+
+def same(one: Record, other: Record) -> bool:
+    """A run without news: nothing would change between the two."""
+    if one.digest != other.digest or not (one.manifests and other.manifests):
+        return False
+    return _essence(one) == _essence(other)
+
+
+def _essence(record: Record) -> Mapping[str, Object]:
+    return {placed.key: essence(placed.body) for placed in record.manifests}
 
 
 def of_secret(secret: Object) -> tuple[Record, ...]:
@@ -169,8 +190,9 @@ def chosen(records: Sequence[Record], to: str | None, release: str) -> Record:
     now = current(records)
     if to is None:
         newest = (now.of or now.number) if now else 0
-        found = next((record for record in good if record.number < newest), None)
-        problem = f"release {release} has none before the current one"
+        others = (one for one in good if one.number < newest and not (now and same(one, now)))
+        found = next(others, None)
+        problem = f"release {release} has none before the current one that differs from it"
     elif to.isdigit():
         found = next((record for record in good if record.number == int(to)), None)
         problem = f"release {release} has no such number that succeeded"

@@ -92,6 +92,27 @@ def test_what_was_returned_to_stays_with_what_it_returned_to() -> None:
     assert current(found) == returned[0]
 
 
+def without_news(number: int, of: int) -> Record:
+    """As a nightly run leaves it: another run's mark, and nothing else."""
+    marks = {"annotations": {"modelferry/run": f"{100 + number}/1"}, "name": "x"}
+    return record(number, digest=f"sha256:{of:064d}", manifests=(placed(metadata=marks),))
+
+
+def test_runs_without_news_push_no_other_release_out() -> None:
+    nightly = [without_news(n, 3) for n in range(40, 2, -1)]
+    found = of_secret(to_secret("app", [*nightly, record(2), record(1)]))
+    assert [entry.number for entry in found] == [*range(40, 33, -1), 3, 2, 1]
+    assert chosen(found, None, "app").number == 2
+
+
+def test_a_setting_alone_is_news() -> None:
+    changed = record(3, digest=record(1).digest, manifests=(placed(data={"a": "2"}),))
+    again = record(2, digest=record(1).digest)
+    assert chosen([changed, again, record(1)], None, "app") == again
+    with pytest.raises(InputError, match="none before the current one that differs from it"):
+        chosen([again, record(1)], None, "app")
+
+
 def test_manifests_of_failures_go_before_those_of_what_was_good() -> None:
     noise = random.Random(1).randbytes(150_000).hex()
     big = (placed(data=noise),)

@@ -68,18 +68,23 @@ def load_image(
     refusal = _send(images, sparse, sum(layer.size_bytes for layer in streamed))
     for layer in streamed:
         layer.leave()
+    if refusal and _NO_ROOM in refusal:
+        raise _refused(images, refusal)  # no second try can help, and nobody need wait
     image = composed()
     if refusal is None and _has(images.engine, _id(images, image)):
         return _id(images, image)
-    if not (refusal and _NO_ROOM in refusal):
-        log.info("The engine did not take the layers it lacks alone (%s); sending all", refusal)
-        size = sum(layer.descriptor.size_bytes for layer in image.layers)
-        refusal = _send(images, _full(images, image), size)
-        if refusal is None and _has(images.engine, _id(images, image)):
-            return _id(images, image)
+    log.info("The engine did not take the layers it lacks alone (%s); sending all", refusal)
+    size = sum(layer.descriptor.size_bytes for layer in image.layers)
+    refusal = _send(images, _full(images, image), size)
+    if refusal is None and _has(images.engine, _id(images, image)):
+        return _id(images, image)
+    raise _refused(images, refusal)
+
+
+def _refused(images: RunImages, refusal: str | None) -> BuildError:
     images.drop("image")  # what was kept of it cannot run
-    raise BuildError(
-        f"Docker {images.engine.facts.version} did not load the image {_id(images, image)}",
+    return BuildError(
+        f"Docker {images.engine.facts.version} did not load the image {images.name('image')}",
         seen=refusal or "",
         do=f"Its disk is full: free some below {images.engine.facts.data_root}."
         if refusal and _NO_ROOM in refusal

@@ -1,0 +1,81 @@
+"""An engine whose disk is full in the middle of a load, as Docker answers then: before the end of
+what it is sent."""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import pytest
+
+from modelferry.engine import Engine, EngineFacts
+from modelferry.errors import BuildError
+from modelferry.image.compose import Composition
+from modelferry.image.load import load_image
+from modelferry.image.run_images import RunImages
+from modelferry.values import Digest
+
+FULL = b'{"message":"write /var/lib/docker/tmp/layer.tar: no space left on device"}'
+
+
+class Handler(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        asked = self.request.recv(1 << 16)
+        loads = asked.startswith(b"POST")
+        status, body = (b"500 Internal", FULL) if loads else (b"404 Not Found", b"{}")
+        head = b"HTTP/1.1 %b\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+        self.request.sendall(head % (status, len(body)) + body)
+        self.request.shutdown(socket.SHUT_WR)
+        while loads and len(self.request.recv(1 << 16)) == 1 << 16:
+            pass
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Iterator[RunImages]:
+    address = str(tmp_path / "docker.sock")
+    with socketserver.ThreadingUnixStreamServer(address, Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        facts = EngineFacts(
+            version="29",
+            store="classic",
+            driver="overlay2",
+            platform="linux/amd64",
+            data_root=Path("/full"),
+            free_bytes=None,
+        )
+        client = docker.DockerClient(base_url=f"unix://{address}", version="1.44")
+        engine = Engine(address=address, client=client, facts=facts)
+        yield RunImages(engine=engine, key="app", run_label="run")
+        client.close()
+        server.shutdown()
+        thread.join()
+
+
+class Streamed:
+    digest = Digest("sha256:" + "0" * 64)
+    size_bytes = 8 << 20
+    left = False
+
+    def read(self, start: int, stop: int) -> bytes:
+        return bytes(stop - start)
+
+    def leave(self) -> None:
+        self.left = True
+
+
+def never() -> Composition:
+    raise AssertionError("it is known before the image is")
+
+
+def test_a_full_disk_is_told_before_the_image_is_known(full: RunImages) -> None:
+    layer = Streamed()
+    with pytest.raises(BuildError, match="did not load") as caught:
+        load_image(full, (layer,), never)
+    assert "no space left" in caught.value.seen
+    assert caught.value.do == "Its disk is full: free some below /full."
+    assert layer.left

@@ -31,7 +31,7 @@ from modelferry.rollout.history import Record
 from modelferry.rollout.lease import Superseded
 from modelferry.rollout.manifests import ManifestObject
 from modelferry.rollout.place import Placement, place
-from modelferry.rollout.rollback import Before
+from modelferry.rollout.rollback import Before, Removals
 from modelferry.rollout.spec import RollbackSpec
 from modelferry.rollout.stale import Intent
 from modelferry.rollout.turn import Turn
@@ -59,10 +59,8 @@ def roll_back(plan: RollbackPlan, context: RunContext) -> Rollout:
         placement = place(cluster, _objects(target, now, pin), namespace)
         planned = _look(cluster, placement)
         gone = undo.ours(_added_since(now.records, target), cluster)
-        shown = "\n".join(
-            (diff.render(planned), *(f"- {placed.label}: remove" for placed, _ in gone))
-        )
-        log.info("what changes:\n%s", shown)
+        told = shown(planned, rollback.removals([placed for placed, _ in gone]))
+        log.info("what changes:\n%s", told)
         before = rollback.snapshot((*planned, *undo.as_changes(gone)), now.inherited)
         now.begin(_record(target, pin, now, before, planned, context))
         try:
@@ -82,7 +80,7 @@ def roll_back(plan: RollbackPlan, context: RunContext) -> Rollout:
         objects=tuple(entry.label for entry in applied),
         previous_image=rollback.previous_image(before, planned, pin),
         url=url.find(cluster, applied),
-        diff=shown,
+        diff=told,
         release=now.number,
     )
 
@@ -101,10 +99,19 @@ def would_return(plan: RollbackPlan) -> str:
     ]
     placement = place(cluster, objects, namespace)
     planned = _look(cluster, placement)
-    gone = (f"- {placed.label}: remove" for placed in _added_since(records, target))
-    shown = "\n".join((f"release {target.number}: {target.said}", diff.render(planned), *gone))
-    log.info("what would change:\n%s", shown)
-    return shown
+    gone = undo.ours(_added_since(records, target), cluster)
+    told = shown(planned, rollback.removals([placed for placed, _ in gone]))
+    told = f"release {target.number}: {target.said}\n{told}"
+    log.info("what would change:\n%s", told)
+    return told
+
+
+def shown(planned: Sequence[Change], away: Removals) -> str:
+    """`away`: of what later releases brought. Pure."""
+    going = (f"- {placed.label}: remove" for placed in (*away.first, *away.last))
+    stay = "stays, others may have put something into it"
+    kept = (f"= {placed.label}: {stay}" for placed in away.kept)
+    return "\n".join(filter(None, (diff.render(planned), *going, *kept)))
 
 
 def _look(cluster: Cluster, placement: Placement) -> tuple[Change, ...]:
@@ -188,10 +195,12 @@ def _act(
     timeout_s: float,
 ) -> tuple[Applied, ...]:
     deadline = time.monotonic() + timeout_s
-    applied = apply.carry_out(now.cluster, planned, timeout_s=timeout_s, check=now.check)
     away = rollback.removals([placed for placed, _ in gone])
     alive = {placed.key: live for placed, live in gone}
-    problems = undo.remove_all(now, (*away.first, *away.last), alive, deadline)
+    problems = undo.remove_all(now, away.first, alive, deadline)
+    left_s = max(0.0, deadline - time.monotonic())
+    applied = apply.carry_out(now.cluster, planned, timeout_s=left_s, check=now.check)
+    problems += undo.remove_all(now, away.last, alive, deadline)
     if problems:
         raise RolloutError(problems[0], seen="\n".join(problems))
     apply.unstick(now.cluster, applied)

@@ -20,7 +20,7 @@ from modelferry.values import Digest
 
 WINDOW_BYTES = 48 * MIB  # being read, or waiting for their turn
 BACKLOG_BYTES = 16 * MIB  # read, and not yet taken by every consumer
-SIDE_BY_SIDE = 4
+SIDE_BY_SIDE = 3  # a window shared by 1, 2 or 3 is whole parts (sources/ranges.py): no byte idle
 UPLOADS = 16  # more than layers are read: a registry may take long to close one
 
 

@@ -24,7 +24,7 @@ from modelferry.image.model_layers import (
     plan_model,
     released_sums,
 )
-from modelferry.image.model_pass import SIDE_BY_SIDE, WINDOW_BYTES, ModelPass, StreamedBlob
+from modelferry.image.model_pass import WINDOW_BYTES, ModelPass, StreamedBlob
 from modelferry.image.released import ReleasedLayer
 from modelferry.image.run_images import RunImages
 from modelferry.image.stream import Reading, ReadInOrder, open_layer
@@ -34,6 +34,8 @@ from modelferry.values import Digest
 OnBytes = Callable[[int], None]
 Reader = Callable[[OnBytes, int], ReadInOrder]  # counts what it reads; within bytes of memory
 UploadBlob = Callable[[StreamedBlob, OnBytes], None]  # counts what it sends
+
+_READ_AGAIN = 4  # layers at once, by a push that finds them gone
 
 
 class Transfer:
@@ -120,7 +122,7 @@ class Transfer:
 
     def _read_again(self, view: LayerView) -> Callable[[int, int], bytes]:
         """For who needs the layer after the pass, perhaps beside others; opened when it is read."""
-        read = self._reader(_unseen, WINDOW_BYTES // SIDE_BY_SIDE)
+        read = self._reader(_unseen, WINDOW_BYTES // _READ_AGAIN)
         return Reading(partial(open_layer, view, read), view.size_bytes).read
 
 

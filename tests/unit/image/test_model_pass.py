@@ -19,6 +19,7 @@ from modelferry.image.model_pass import (
     ModelPass,
 )
 from modelferry.image.stream import Stretch
+from modelferry.sources.ranges import PART_BYTES
 from modelferry.values import Digest
 from tests.unit.image.made_storage import CHUNK, Storage
 
@@ -126,6 +127,14 @@ def test_without_a_load_layers_go_side_by_side_and_share_one_window() -> None:
     assert set(world.windows) == {WINDOW_BYTES // SIDE_BY_SIDE}
     assert WINDOW_BYTES + BACKLOG_BYTES == 64 << 20
     assert len(registry.kept) == 9
+
+
+@pytest.mark.parametrize("layers", range(1, 6))
+def test_several_layers_are_read_by_as_many_connections_as_one(layers: int) -> None:
+    world = World(*[3_000] * layers)
+    running(world, upload=Registry().upload).finish()
+    connections = [window // PART_BYTES for window in world.windows]
+    assert sum(connections[:SIDE_BY_SIDE]) == WINDOW_BYTES // PART_BYTES
 
 
 @pytest.mark.parametrize("load", [False, True])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import re
 import zlib
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,8 @@ from modelferry.rollout.changes import Placed, essence
 from modelferry.rollout.rollback import Before, placed_from_json, placed_to_json
 from modelferry.rollout.stale import Intent
 
+log = logging.getLogger("modelferry.rollout")
+
 Object = Mapping[str, Any]
 
 LIMIT = 10
@@ -27,13 +30,14 @@ _MOST_BYTES = 700_000  # in base64 that is below the 1 MiB that a Secret may hav
 _KEY = re.compile(r"v([0-9]+)")
 _OURS = "modelferry/"
 _LONGEST_WHY = 300
-_OBJECTS = ("manifests", "before")
+_OBJECTS = ("manifests", "before", "unread")
 
 # A release ends so, and what runs then is known.
 SUCCEEDED, ROLLED_BACK, RETURNED = "succeeded", "rolled-back", "returned-to"
 # Or so, and what it found is still what to return to.
 PENDING, FAILED, ROLLBACK_FAILED = "pending", "failed", "rollback-failed"
 SUPERSEDED, INTERRUPTED, CANCELLED = "superseded", "interrupted", "cancelled"
+UNREADABLE = "unreadable"
 _GOOD = (SUCCEEDED, RETURNED)
 _SETTLED = (*_GOOD, ROLLED_BACK)
 
@@ -53,6 +57,7 @@ class Record:
     manifests: tuple[Placed, ...] = ()  # as applied; empty: they were too large to keep
     created: tuple[str, ...] = ()  # keys of the objects that were not there before
     before: tuple[Before, ...] = ()  # what to return to; empty once it is settled
+    unread: str = ""  # as it is kept, where we cannot read it
 
     @property
     def intent(self) -> Intent:
@@ -65,7 +70,7 @@ class Record:
     @property
     def is_live(self) -> bool:
         """What it applied is what the cluster has, wholly or in part."""
-        return self.verdict != ROLLED_BACK
+        return self.verdict not in (ROLLED_BACK, UNREADABLE)
 
     @property
     def unsettled(self) -> tuple[Before, ...]:
@@ -73,6 +78,8 @@ class Record:
 
     @property
     def said(self) -> str:
+        if self.verdict == UNREADABLE:
+            return "cannot be read by this version"
         of = f" {self.of}" if self.of else ""
         parts = (  # `kubectl describe` cuts them off after 140 characters
             f"{self.verdict}{of} {self.started}",
@@ -102,7 +109,7 @@ def to_secret(release: str, records: Sequence[Record]) -> Object:
         if sum(map(len, data.values())) <= _MOST_BYTES:
             break
         before = record.before if record is kept[0] else ()
-        data[f"v{record.number}"] = _pack(replace(record, manifests=(), before=before))
+        data[f"v{record.number}"] = _pack(replace(record, manifests=(), before=before, unread=""))
     if kept and sum(map(len, data.values())) > _MOST_BYTES:
         data[f"v{kept[0].number}"] = _pack(replace(kept[0], manifests=(), before=()))
     return {
@@ -152,11 +159,30 @@ def _essence(record: Record) -> Mapping[str, Object]:
 def of_secret(secret: Object) -> tuple[Record, ...]:
     """Newest first."""
     data: Mapping[str, str] = secret.get("data") or {}
-    found = [_unpack(data[key]) for key in data if _KEY.fullmatch(key)]
+    found = [_read(int(match[1]), data[key]) for key in data if (match := _KEY.fullmatch(key))]
     return tuple(sorted(found, key=lambda record: record.number, reverse=True))
 
 
+def _read(number: int, text: str) -> Record:
+    """One that is damaged, or of a version with another form, must not end a deploy."""
+    try:
+        return _unpack(text)
+    except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
+        log.warning("record %d of this release cannot be read: %r", number, error)
+        return Record(
+            number=number,
+            verdict=UNREADABLE,
+            image="",
+            digest="",
+            run="",
+            started="",
+            unread=text,
+        )
+
+
 def _pack(record: Record) -> str:
+    if record.unread:
+        return record.unread
     plain = {f.name: getattr(record, f.name) for f in fields(Record) if f.name not in _OBJECTS}
     body = {
         **plain,
@@ -168,9 +194,10 @@ def _pack(record: Record) -> str:
 
 def _unpack(text: str) -> Record:
     body = json.loads(zlib.decompress(base64.b64decode(text)))
+    known = {f.name: body[f.name] for f in fields(Record) if f.name in body}
     return Record(
         **{
-            **body,
+            **known,
             "created": tuple(body["created"]),
             "manifests": tuple(map(placed_from_json, body["manifests"])),
             "before": tuple(map(Before.from_json, body["before"])),

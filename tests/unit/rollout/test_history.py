@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import base64
+import json
 import random
 import re
+import zlib
 from typing import Any
 
 import pytest
@@ -180,3 +182,60 @@ def test_table() -> None:
     assert lines[0].split()[:3] == ["release", "verdict", "started"]
     assert re.match(r"5 \*\s+returned-to 3\s", lines[2])
     assert re.match(r"2\s+failed\s", lines[5])
+
+
+def packed(body: object) -> str:
+    return base64.b64encode(zlib.compress(json.dumps(body).encode())).decode()
+
+
+def unpacked(text: str) -> dict[str, Any]:
+    return json.loads(zlib.decompress(base64.b64decode(text)))
+
+
+DAMAGED = [
+    base64.b64encode(b"no zlib").decode(),
+    "no base64",
+    base64.b64encode(zlib.compress(b"no json")).decode(),
+    packed([]),
+    packed({"number": 3}),
+    packed({"number": 3, "created": [], "manifests": [{"of": "another form"}], "before": []}),
+]
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+def test_a_record_that_cannot_be_read_ends_nothing_and_is_told(
+    text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = to_secret("app", [record(2), record(1)])
+    found = of_secret({"data": {**secret["data"], "v3": text}})
+    assert [entry.number for entry in found] == [3, 2, 1]
+    assert found[0].verdict == history.UNREADABLE
+    assert "record 3 of this release cannot be read" in caplog.text
+    assert not found[0].is_good
+    assert not found[0].is_live
+    assert found[0].unsettled == ()
+    assert current(found) == found[1]
+    assert chosen(found, None, "app") == found[2]
+    assert "3" in table(found).splitlines()[1]
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+def test_it_stays_as_it_is_for_whoever_can_read_it(text: str) -> None:
+    found = of_secret({"data": {"v3": text}})
+    again = to_secret("app", [record(4), *found])
+    assert again["data"]["v3"] == text
+    assert again["metadata"]["annotations"]["modelferry/v3"] == "cannot be read by this version"
+
+
+def test_one_that_cannot_be_read_makes_room_like_any_other() -> None:
+    noise = base64.b64encode(random.Random(1).randbytes(600_000)).decode()
+    (large,) = of_secret({"data": {"v1": noise}})
+    secret = to_secret("app", [record(2), large])
+    assert sum(map(len, secret["data"].values())) < 1 << 20
+
+
+def test_a_field_of_a_later_version_is_passed_over() -> None:
+    given = record(1)
+    data = dict(to_secret("app", [given])["data"])
+    data["v1"] = packed({**unpacked(data["v1"]), "weather": "fair"})
+    assert of_secret({"data": data}) == (given,)

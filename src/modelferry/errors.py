@@ -135,6 +135,7 @@ class RolloutFailed(RolloutError):
 
     rolled_back: bool = False  # all that was changed is again as it was
     previous_image: str | None = None  # what ran before
+    diff: str = ""  # what was applied
 
 
 class RollbackError(FerryError):
@@ -143,6 +144,7 @@ class RollbackError(FerryError):
     status = 9
 
     previous_image: str | None = None
+    diff: str = ""
 
 
 class RunCancelled(FerryError):

@@ -165,7 +165,7 @@ def summary(report: RunReport) -> str:
         _stage_table(report.stages),
         f"What would happen:\n\n{_fenced(report.dry_run)}" if report.dry_run else "",
         _facts(report),
-        _diff(report.rollout),
+        _diff(report),
         _timeline(report.stages),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -173,7 +173,7 @@ def summary(report: RunReport) -> str:
 
 def _heading(report: RunReport) -> str:
     if report.error:
-        return f"## ✗ Modelferry: {report.failed_stage or 'the run'} failed"
+        return f"## ✗ Modelferry: {report.failed_stage or 'the run'} failed{_after_failure(report)}"
     if report.dry_run:
         return "## ✓ Modelferry: dry run, nothing was changed"
     said = "done"
@@ -184,6 +184,16 @@ def _heading(report: RunReport) -> str:
         said = "returned to an earlier release" if returned else "deployed"
     untested = any(stage.mark == "not tested" for stage in report.stages)
     return f"## ✓ Modelferry: {said}{', not tested' if untested else ''}"
+
+
+def _after_failure(report: RunReport) -> str:
+    match report.error:
+        case RollbackError():
+            return ", and so did the way back"
+        case RolloutFailed(rolled_back=True):
+            return "; what was there before is back"
+        case _:
+            return ""
 
 
 def _failure(error: FerryError) -> str:
@@ -216,11 +226,13 @@ def _facts(report: RunReport) -> str:
     if report.pushed:
         rows.append(("image", f"`{report.pushed.ref}`"))
         rows.append(("tags", ", ".join(f"`{tag}`" for tag in report.pushed.tags)))
+    if before := _previous_image(report):
+        rows.append(("before", f"`{_cell(before)}`"))
     if report.rollout:
         rows.append(("rollout", report.rollout.state.value))
+        if report.rollout.release:
+            rows.append(("release", str(report.rollout.release)))
         rows.append(("objects", ", ".join(f"`{_cell(name)}`" for name in report.rollout.objects)))
-        if report.rollout.previous_image:
-            rows.append(("before", f"`{_cell(report.rollout.previous_image)}`"))
         if report.rollout.url:
             rows.append(("url", _cell(report.rollout.url)))
     if not rows:
@@ -228,12 +240,13 @@ def _facts(report: RunReport) -> str:
     return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
 
 
-def _diff(rollout: Rollout | None) -> str:
+def _diff(report: RunReport) -> str:
     """Folded: who looks for it finds it, and nobody else has to scroll."""
-    if rollout is None or not rollout.diff:
+    ended = report.rollout or report.error
+    if not isinstance(ended, Rollout | RolloutFailed | RollbackError) or not ended.diff:
         return ""
     title = "<details><summary>What changed in the cluster</summary>"
-    return f"{title}\n\n{_fenced(rollout.diff, 'diff')}\n\n</details>"
+    return f"{title}\n\n{_fenced(ended.diff, 'diff')}\n\n</details>"
 
 
 def _timeline(stages: Sequence[StageResult]) -> str:

@@ -134,6 +134,17 @@ def test_a_failed_rollout_says_what_came_of_the_way_back(
     assert told["previous-image"] == "r.example/team/score@sha256:old"
 
 
+def test_the_summary_of_a_failed_rollout_says_what_changed_and_what_is_back() -> None:
+    error = rolled_back()
+    error.previous_image, error.diff = "r.example/team/score@sha256:old", "~ deployment/score"
+    text = summary(RunReport(error=error, failed_stage="deploy", stages=(stage("deploy"),)))
+    assert "deploy failed; what was there before is back" in text
+    assert "~ deployment/score" in text
+    assert "| before | `r.example/team/score@sha256:old` |" in text
+    worse = RunReport(error=RollbackError("x"), failed_stage="deploy")
+    assert "deploy failed, and so did the way back" in summary(worse)
+
+
 @pytest.mark.parametrize(
     ("changed", "told"), [(True, "true"), (False, "false"), (None, "")], ids=str
 )

@@ -45,6 +45,8 @@ def make_plan(
         cluster=deploy.cluster, spec=plan_rollback(inputs.cluster, spec, faults)
     )
     _check_order(stages, inputs, faults)
+    if inputs.cluster.to and Stage.ROLLBACK not in stages:
+        faults.add("to", inputs.cluster.to, "is for `stages: rollback` alone")
     if Stage.ROLLBACK in stages and not rollback.spec.release:
         faults.add("release", None, "is needed to roll back: give it, or `repository`")
     if Stage.PUSH in stages:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from modelferry.artifacts import PushedImage, Rollout, RolloutState
@@ -15,7 +16,7 @@ from modelferry.cluster import connect
 from modelferry.cluster.client import Cluster
 from modelferry.cluster.resources import PODS
 from modelferry.cluster.transport import Refused
-from modelferry.errors import Fault, InputError
+from modelferry.errors import Fault, InputError, RollbackError, RolloutFailed
 from modelferry.plan.spec import DeployPlan, RunContext
 from modelferry.rollout import (
     apply,
@@ -130,7 +131,7 @@ def deploy(
         old_pods = _old_pods(plan, target.cluster, placement)
         now.heed()
         now.begin(_record(release, pushed, now, planned, before, context))
-        with undo.undone(spec, now, before, previous):
+        with _told_with(shown), undo.undone(spec, now, before, previous):
             applied = apply.carry_out(
                 target.cluster, planned, timeout_s=spec.timeout_s, check=now.check
             )
@@ -145,6 +146,16 @@ def deploy(
         diff=shown,
         release=now.number,
     )
+
+
+@contextmanager
+def _told_with(shown: str) -> Iterator[None]:
+    """Who reads of a failure wants to see what had been changed."""
+    try:
+        yield
+    except (RolloutFailed, RollbackError) as error:
+        error.diff = shown
+        raise
 
 
 def _verify(

@@ -7,16 +7,19 @@ import socket
 import socketserver
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import docker
 import pytest
 
+from modelferry.artifacts import Descriptor, Layer
 from modelferry.engine import Engine, EngineFacts
 from modelferry.errors import BuildError
-from modelferry.image.compose import Composition
+from modelferry.image.compose import LAYER_TYPE, AppImage, Composition, compose
 from modelferry.image.load import load_image
 from modelferry.image.run_images import RunImages
+from modelferry.progress import LogMeter, Meter, shown_by
 from modelferry.values import Digest
 
 FULL = b'{"message":"write /var/lib/docker/tmp/layer.tar: no space left on device"}'
@@ -27,6 +30,8 @@ class Handler(socketserver.BaseRequestHandler):
         asked = self.request.recv(1 << 16)
         loads = asked.startswith(b"POST")
         status, body = (b"500 Internal", FULL) if loads else (b"404 Not Found", b"{}")
+        if b"/images/json?" in asked:
+            status, body = b"200 OK", b"[]"
         head = b"HTTP/1.1 %b\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
         self.request.sendall(head % (status, len(body)) + body)
         self.request.shutdown(socket.SHUT_WR)
@@ -79,3 +84,19 @@ def test_a_full_disk_is_told_before_the_image_is_known(full: RunImages) -> None:
     assert "no space left" in caught.value.seen
     assert caught.value.do == "Its disk is full: free some below /full."
     assert layer.left
+
+
+def test_a_load_of_what_is_known_says_how_much_it_is(full: RunImages) -> None:
+    blob = Descriptor(media_type=LAYER_TYPE, digest=Streamed.digest, size_bytes=8 << 20)
+    layer = Layer(descriptor=blob, diff_id=blob.digest, origin="model", read=Streamed().read)
+    image = compose(AppImage(config=b'{"os":"linux"}', layers=(layer,)), ())
+    shown: list[tuple[str, int | None]] = []
+
+    @contextmanager
+    def show(label: str, total_bytes: int | None) -> Iterator[Meter]:
+        shown.append((label, total_bytes))
+        yield LogMeter(label, total_bytes)
+
+    with shown_by(show), pytest.raises(BuildError, match="did not load"):
+        load_image(full, (), lambda: image)
+    assert shown == [("load", 8 << 20)]

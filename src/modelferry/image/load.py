@@ -64,8 +64,10 @@ def load_image(
     """
     if not streamed and _is_held(images, composed()):
         return _id(images, composed())
-    sparse = _sparse(images, streamed, composed)
-    refusal = _send(images, sparse, sum(layer.size_bytes for layer in streamed))
+    size = sum(layer.size_bytes for layer in streamed)
+    if not streamed:  # else it is not known yet
+        size = sum(layer.descriptor.size_bytes for layer in _lacking(images, composed()))
+    refusal = _send(images, _sparse(images, streamed, composed), size)
     for layer in streamed:
         layer.leave()
     if refusal and _NO_ROOM in refusal:
@@ -106,6 +108,11 @@ def lacking(
     return tuple({layer.diff_id: layer for layer in layers}.values())
 
 
+def _lacking(images: RunImages, image: Composition) -> tuple[Layer, ...]:
+    classic = images.engine.facts.store == "classic"
+    return lacking(image, _stacks(images), classic=classic)
+
+
 def _sparse(
     images: RunImages, streamed: Sequence[Content], composed: Callable[[], Composition]
 ) -> Iterator[Entry]:
@@ -114,8 +121,7 @@ def _sparse(
         yield Entry(name=f"{folder}/{number}", size_bytes=layer.size_bytes, read=layer.read)
     names = {layer.digest: f"{folder}/{number}" for number, layer in enumerate(streamed)}
     image = composed()
-    classic = images.engine.facts.store == "classic"
-    for layer in lacking(image, _stacks(images), classic=classic):
+    for layer in _lacking(images, image):
         if layer.diff_id not in names:
             yield _entry(layer, folder)
     yield from index_entries(image, images.name("image"), folder, names)

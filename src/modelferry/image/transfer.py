@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from functools import partial
@@ -27,7 +27,7 @@ from modelferry.image.model_layers import (
 from modelferry.image.model_pass import WINDOW_BYTES, ModelPass, StreamedBlob
 from modelferry.image.released import ReleasedLayer
 from modelferry.image.run_images import RunImages
-from modelferry.image.stream import Reading, ReadInOrder, open_layer
+from modelferry.image.stream import Buffer, Reading, ReadInOrder, open_layer
 from modelferry.progress import metered
 from modelferry.values import Digest
 
@@ -57,6 +57,8 @@ class Transfer:
         self._began_s = time.monotonic()
         self._reader, self._lock = reader, threading.Lock()
         self._composed: Future[Composition] = Future()
+        self._loading = load_into is not None
+        self._on_reloaded: OnBytes | None = None
         self._views = plan_model(files, placements)
         self._known = tuple(find_released(view, released) for view in self._views)
         moving = tuple(
@@ -93,7 +95,9 @@ class Transfer:
         """Once all is where it belongs. The engine's ID of the image, if it was loaded."""
         self._composed.set_result(composed)
         with self._meters:
-            return self._pass.finish()
+            engine_id = self._pass.finish()
+        self._loading = False
+        return engine_id
 
     def abandon(self) -> None:
         """What is under way ends soon; it is not waited for."""
@@ -121,9 +125,25 @@ class Transfer:
             raise
 
     def _read_again(self, view: LayerView) -> Callable[[int, int], bytes]:
-        """For who needs the layer after the pass, perhaps beside others; opened when it is read."""
-        read = self._reader(_unseen, WINDOW_BYTES // _READ_AGAIN)
-        return Reading(partial(open_layer, view, read), view.size_bytes).read
+        """For who needs the layer after the pass: the load, which nobody reads beside, or a push
+        of several."""
+
+        def open_at(start: int) -> Iterator[Buffer]:
+            read = (
+                self._reader(self._seen_by_load, WINDOW_BYTES)
+                if self._loading
+                else self._reader(_unseen, WINDOW_BYTES // _READ_AGAIN)
+            )
+            return open_layer(view, read, start)
+
+        return Reading(open_at, view.size_bytes).read
+
+    def _seen_by_load(self, count: int) -> None:
+        """Of what was released before and the engine lacks: known only when it asks."""
+        if self._on_reloaded is None:
+            known = zip(self._views, self._known, strict=True)
+            self._on_reloaded = self._metered("fetch", [view for view, layer in known if layer])
+        self._on_reloaded(count)
 
 
 def _unseen(count: int) -> None:

@@ -1,9 +1,23 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from modelferry.cluster.client import Cluster
 from modelferry.cluster.resources import NAMESPACES, SERVICES, Resource
+from modelferry.errors import RollbackError, RolloutError
+from modelferry.plan.spec import RollbackPlan, RunContext
+from modelferry.rollout import history
 from modelferry.rollout.changes import Placed
+from modelferry.rollout.history import Record
 from modelferry.rollout.manifests import ManifestObject
 from modelferry.rollout.rollback import removals
+from modelferry.rollout.stale import Intent
+from modelferry.rollout.turn import Turn
+from modelferry.stages import rollback
 from modelferry.stages.rollback import shown
 
 CLAIMS = Resource(
@@ -24,3 +38,50 @@ def test_what_is_shown_to_go_is_what_goes() -> None:
         "= persistentvolumeclaim/data: stays, others may have put something into it",
         "= namespace/shop: stays, others may have put something into it",
     ]
+
+
+def record(number: int) -> Record:
+    return Record(
+        number=number,
+        verdict=history.SUCCEEDED,
+        image="r/app:1",
+        digest=f"sha256:{number}",
+        run="1/1",
+        started="",
+        manifests=(placed(SERVICES, "web"),),
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"), [(TypeError("a bug"), TypeError), (RolloutError("no"), RollbackError)]
+)
+def test_what_ends_it_is_on_record(
+    error: Exception, raised: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug of ours, too: the next run must not take it for one that was killed."""
+    now = Turn(
+        cluster=cast("Cluster", None),
+        release="app",
+        namespace="n",
+        intent=Intent("2", 1),
+        hold=None,
+        records=(record(2), record(1)),
+        keeps_records=False,
+    )
+
+    def act(*_: Any) -> None:
+        raise error
+
+    answers: dict[str, Any] = {"connect": None, "place": None, "_look": ()}
+    for name, answer in answers.items():
+        monkeypatch.setattr(rollback, name, lambda *_, answer=answer: answer)
+    monkeypatch.setattr(rollback, "_act", act)
+    monkeypatch.setattr(rollback.turn, "read", lambda *_: now.records)
+    monkeypatch.setattr(rollback.turn, "taken", lambda *_, **__: nullcontext(now))
+    spec = SimpleNamespace(release="app", namespace="n", to=None, timeout_s=1.0)
+    plan = cast("RollbackPlan", SimpleNamespace(spec=spec, cluster=None))
+    context = cast("RunContext", SimpleNamespace(run_id="2", run_attempt=1, commit=None))
+    with pytest.raises(raised):
+        rollback.roll_back(plan, context)
+    assert now.record
+    assert now.record.verdict == history.ROLLBACK_FAILED

@@ -37,7 +37,7 @@ from modelferry.image.compose import LAYER_TYPE, AppImage, compose, sha256
 from modelferry.image.file_range import FileRange
 from modelferry.image.released import Released
 from modelferry.image.run_images import RunImages
-from modelferry.image.spec import BuildSpec
+from modelferry.image.spec import BuildSpec, RegistryLogin
 from modelferry.plan.spec import ManagedTags, PushPlan
 from modelferry.registry.access import RegistryAccess
 from modelferry.registry.client import Registry
@@ -155,6 +155,9 @@ def build(
     registry: Registry,
 ) -> Iterator[Build]:
     """build_image on the context, with what most tests do not care about filled in."""
+    access = push_plan.access
+    assert access.username
+    assert access.password
     spec = BuildSpec(
         context=context,
         file=context / "Dockerfile",
@@ -169,7 +172,7 @@ def build(
         cache_to=(),
         platform=None,
         builder="docker",
-        login=None,
+        login=RegistryLogin(host=access.host, username=access.username, password=access.password),
         kept_as=unique,
     )
     runs: list[RunImages] = []

@@ -68,19 +68,24 @@ class HttpsSource:
     def _read_on(self, file: ModelFile, start: int, stop: int) -> Iterator[bytes]:
         """From the open stream if it stands at `start`, else from a new one."""
         stream, self._stream = self._stream, None  # kept only where this read ends well
+        ends_well = False
         try:
             if stream is None or stream.position != start:
+                if stream:
+                    stream.close()
                 answer = self._web.get(_condition(file))
                 self._refuse_changed(file, answer)
                 stream = _Stream(answer)
                 stream.skip_to(start)
             yield from stream.read(stop - start)
+            ends_well = True
         except HTTPError as error:
             raise self._web.explain(error) from None
-        if stop < file.size_bytes:
-            self._stream = stream
-        else:
-            stream.close()
+        finally:
+            if stream and ends_well and stop < file.size_bytes:
+                self._stream = stream
+            elif stream:
+                stream.close()
 
     def _refuse_changed(self, file: ModelFile, answer: BaseHTTPResponse) -> None:
         """Looked at on every answer: servers may ignore If-Match, or have no ETag at all."""
@@ -151,6 +156,8 @@ class _Stream:
 
     def close(self) -> None:
         self._answer.close()
+
+    __del__ = close  # of a model that nobody reads to its end
 
 
 @contextmanager

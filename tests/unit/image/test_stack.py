@@ -71,6 +71,10 @@ def fit(
     return fit_app(saved, [MODEL], records=records or {}, released=released, base=base, stop=Stop())
 
 
+def _warned(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records if record.levelname == "WARNING"]
+
+
 def test_layers_are_read_once_and_then_remembered() -> None:
     saved, contents = app(tar(lib="usr/lib"), tar(a="b"), tar(c="d"))
     first = fit(saved)
@@ -96,11 +100,11 @@ def test_a_base_of_nothing_is_one(caplog: pytest.LogCaptureFixture) -> None:
     saved, _ = app(tar(a="b"), tar(lib="usr/lib"))
     found = fit(saved, base=())
     assert (found.seam, found.placements[MODEL].path) == (0, PurePosixPath("/usr/lib/m"))
-    assert caplog.messages == []
+    assert _warned(caplog) == []
 
 
 def test_why_the_model_lies_higher_is_told(caplog: pytest.LogCaptureFixture) -> None:
     saved, _ = app(tar(a="b"), tar(**{"lib/m": "/old"}), tar(c="d"))
     assert fit(saved, base=()).seam == 2
-    (told,) = caplog.messages
+    (told,) = _warned(caplog)
     assert told.endswith("which has a file at that path")

@@ -8,7 +8,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
@@ -50,7 +50,10 @@ class BesideBench:
             made = self.api.exec_create(
                 self.container.id, argv, environment=dict(env), workdir=str(self.ground.workspace)
             )
-            lines = logged(self.api.exec_start(made["Id"], stream=True))
+            output = self.api.exec_start(made["Id"], stream=True)
+            # The SDK leaves closing it to us, and gives no other way to do it.
+            with closing(output._response):  # pyright: ignore[reportAttributeAccessIssue]
+                lines = logged(output)
             status = _exec_status(self.api, made["Id"])
         return Completed(status=status, last_lines=lines, timed_out=expired.is_set())
 

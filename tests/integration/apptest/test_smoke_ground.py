@@ -58,7 +58,8 @@ def drive(
         container.wait(timeout=120)
         log = container.logs().decode()
         print(log)
-        return json.loads(log.splitlines()[-1]) | {"log": log}
+        report = container.logs(stderr=False).decode().splitlines()[-1]
+        return json.loads(report) | {"log": log}
 
     yield run_inside
     chosen = {"label": f"modelferry.run={unique}"}

@@ -17,8 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from modelferry.engine import Engine
-from modelferry.errors import BuildError
-from modelferry.image.engine_files import EngineFiles, engine_files
+from modelferry.image.engine_files import (
+    UNEXPECTED,
+    EngineFiles,
+    check_digest,
+    engine_files,
+    hex_of,
+)
 from modelferry.image.file_range import FileRange
 from modelferry.image.workers import Stop
 
@@ -27,7 +32,6 @@ log = logging.getLogger("modelferry.image")
 _STEP = 1 << 20
 _BLOBS = "/modelferry/blobs"
 _STORE = "io.containerd.content.v1.content/blobs/sha256"
-_UNEXPECTED = (BuildError, OSError, EOFError, ValueError, KeyError, TypeError, tarfile.TarError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +60,7 @@ def read_content_store(
         try:
             with engine_files(engine, image_id, {place: _BLOBS}, run_label) as store:
                 return _read(store, image_id, wanted, folder, stop)
-        except (DockerException, *_UNEXPECTED) as error:
+        except (DockerException, *UNEXPECTED) as error:
             log.info("The engine's store is not read directly: %s", error)
     return None
 
@@ -76,14 +80,14 @@ def _read(
 
 
 def _small(store: EngineFiles, digest: str) -> bytes:
-    data = store.read(f"{_BLOBS}/{_hex(digest)}")
-    _check(digest, hashlib.sha256(data).hexdigest())
+    data = store.read(f"{_BLOBS}/{hex_of(digest)}")
+    check_digest(digest, hashlib.sha256(data).hexdigest())
     return data
 
 
 def _large(store: EngineFiles, digest: str, folder: Path, stop: Stop) -> FileRange:
-    packed = folder / f"{_hex(digest)}.blob.tar"
-    store.fetch(f"{_BLOBS}/{_hex(digest)}", packed, stop)
+    packed = folder / f"{hex_of(digest)}.blob.tar"
+    store.fetch(f"{_BLOBS}/{hex_of(digest)}", packed, stop)
     with tarfile.open(packed, mode="r:") as tar:
         member = tar.getmembers()[0]
     blob = FileRange(path=packed, start=member.offset_data, size_bytes=member.size)
@@ -91,14 +95,5 @@ def _large(store: EngineFiles, digest: str, folder: Path, stop: Stop) -> FileRan
     for start in range(0, blob.size_bytes, _STEP):
         stop.check()
         found.update(blob.read(start, start + _STEP))
-    _check(digest, found.hexdigest())
+    check_digest(digest, found.hexdigest())
     return blob
-
-
-def _check(wanted: str, found: str) -> None:
-    if _hex(wanted) != found:
-        raise ValueError(f"{wanted} is kept with other bytes, sha256:{found}")
-
-
-def _hex(digest: str) -> str:
-    return digest.removeprefix("sha256:")

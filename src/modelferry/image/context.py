@@ -10,6 +10,7 @@ from pathlib import Path
 
 from modelferry.artifacts import LocalFile
 from modelferry.errors import BuildError
+from modelferry.image.context_tree import ignore_file, ignore_patterns
 
 
 @contextmanager
@@ -35,15 +36,13 @@ def files_in_context(
 
 
 def _refuse_ignored(names: list[str], context: Path, dockerfile: Path) -> None:
-    """Dockerfile.dockerignore wins over .dockerignore (Docker's manual, "Build context")."""
+    ignore = ignore_file(context, dockerfile)
+    patterns = ignore_patterns(ignore)
+    if not patterns:
+        return
     from docker.utils.build import PatternMatcher
 
-    own = dockerfile.with_name(f"{dockerfile.name}.dockerignore")
-    ignore = own if own.is_file() else context / ".dockerignore"
-    if not ignore.is_file():
-        return
-    lines = (line.strip() for line in ignore.read_text().splitlines())
-    matcher = PatternMatcher([line for line in lines if line and not line.startswith("#")])
+    matcher = PatternMatcher(patterns)
     for name in names:
         if matcher.matches(name):  # pyright: ignore[reportArgumentType] - it takes text
             raise BuildError(

@@ -51,7 +51,7 @@ def _walk(top: Path, *, through_links: bool = False) -> Iterator[str]:
 def _ignored(context: Path, dockerfile: Path):
     """Asks Docker's own reading of the file; where that is known to leave out more than BuildKit
     does (an exception with a pattern in it), nothing is left out."""
-    patterns = ignore_patterns(context, dockerfile)
+    patterns = ignore_patterns(ignore_file(context, dockerfile))
     if not patterns or any(_PATTERN.match(line) for line in patterns):
         return lambda _: False
     from docker.utils.build import PatternMatcher
@@ -60,10 +60,14 @@ def _ignored(context: Path, dockerfile: Path):
     return lambda name: name not in kept
 
 
-def ignore_patterns(context: Path, dockerfile: Path) -> list[str]:
+def ignore_file(context: Path, dockerfile: Path) -> Path:
     """Dockerfile.dockerignore wins over .dockerignore (Docker's manual, "Build context")."""
     own = dockerfile.with_name(f"{dockerfile.name}.dockerignore")
-    ignore = own if own.is_file() else context / ".dockerignore"
+    return own if own.is_file() else context / ".dockerignore"
+
+
+def ignore_patterns(ignore: Path) -> list[str]:
+    """Empty where there is no such file."""
     if not ignore.is_file():
         return []
     lines = (line.strip() for line in ignore.read_text().splitlines())

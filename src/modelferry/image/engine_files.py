@@ -12,7 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from modelferry.engine import Engine
+from modelferry.errors import BuildError
 from modelferry.image.workers import Stop
+
+# What reading a store whose inner form is not promised may end in.
+UNEXPECTED = (BuildError, OSError, EOFError, ValueError, KeyError, TypeError, tarfile.TarError)
 
 _ANSWER_S = 300.0
 
@@ -75,6 +79,16 @@ def engine_files(
         yield EngineFiles(engine=engine, container=container)
     finally:
         api.remove_container(container, v=True, force=True)
+
+
+def hex_of(digest: str) -> str:
+    return digest.removeprefix("sha256:")
+
+
+def check_digest(wanted: str, found_hex: str) -> None:
+    """ValueError where they differ."""
+    if hex_of(wanted) != found_hex:
+        raise ValueError(f"{wanted} is kept with other bytes, sha256:{found_hex}")
 
 
 def _mount(source: str, target: str) -> dict[str, Any]:

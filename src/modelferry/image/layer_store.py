@@ -20,8 +20,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from modelferry.engine import Engine
-from modelferry.errors import BuildError
-from modelferry.image.engine_files import EngineFiles, engine_files
+from modelferry.image.engine_files import (
+    UNEXPECTED,
+    EngineFiles,
+    check_digest,
+    engine_files,
+    hex_of,
+)
 from modelferry.image.file_range import FileRange
 from modelferry.image.workers import Stop
 from modelferry.values import Digest
@@ -31,7 +36,6 @@ log = logging.getLogger("modelferry.image")
 _STEP = 1 << 20
 _IMAGES, _LAYERS = "/modelferry/images", "/modelferry/layers"  # where the store is in the container
 _HEADERS, _CONTENT = 2, 1  # tar-split's types of entries
-_UNEXPECTED = (BuildError, OSError, EOFError, ValueError, KeyError, TypeError, tarfile.TarError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,13 +62,13 @@ def read_layer_store(
 
     try:
         with engine_files(engine, image_id, _folders(engine), run_label) as store:
-            config = store.read(f"{_IMAGES}/imagedb/content/sha256/{_hex(image_id)}")
-            _check(image_id, hashlib.sha256(config).hexdigest())
+            config = store.read(f"{_IMAGES}/imagedb/content/sha256/{hex_of(image_id)}")
+            check_digest(image_id, hashlib.sha256(config).hexdigest())
             chains = dict(zip(diff_ids, _chain_ids(diff_ids), strict=True))
             tars = {
                 diff_id: _layer(store, diff_id, chains[diff_id], folder, stop) for diff_id in wanted
             }
-    except (DockerException, *_UNEXPECTED) as error:
+    except (DockerException, *UNEXPECTED) as error:
         log.info("The engine's store is not read directly: %s", error)
         return None
     return StoredLayers(config=config, tars=tars)
@@ -78,11 +82,11 @@ def _folders(engine: Engine) -> dict[str, str]:
 def _layer(
     store: EngineFiles, diff_id: Digest, chain: Digest, folder: Path, stop: Stop
 ) -> FileRange:
-    entry = f"{_IMAGES}/layerdb/sha256/{_hex(chain)}"
+    entry = f"{_IMAGES}/layerdb/sha256/{hex_of(chain)}"
     place = store.read(f"{entry}/cache-id").decode()
     journal = gzip.decompress(store.read(f"{entry}/tar-split.json.gz"))
-    contents = folder / f"{_hex(diff_id)}.contents"
-    target = folder / f"{_hex(diff_id)}.tar"
+    contents = folder / f"{hex_of(diff_id)}.contents"
+    target = folder / f"{hex_of(diff_id)}.tar"
     try:
         store.fetch(f"{_LAYERS}/{place}/diff", contents, stop)
         found = hashlib.sha256()
@@ -92,7 +96,7 @@ def _layer(
                 found.update(chunk)
                 file.write(chunk)
             size = file.tell()
-        _check(diff_id, found.hexdigest())
+        check_digest(diff_id, found.hexdigest())
     finally:
         contents.unlink(missing_ok=True)
     return FileRange(path=target, start=0, size_bytes=size)
@@ -139,12 +143,3 @@ def _chain_ids(diff_ids: Sequence[Digest]) -> Iterator[Digest]:
         joint = hashlib.sha256(f"{chain} {diff_id}".encode()).hexdigest()
         chain = Digest(f"sha256:{joint}") if chain else diff_id
         yield chain
-
-
-def _check(wanted: str, found: str) -> None:
-    if _hex(wanted) != found:
-        raise ValueError(f"{wanted} is kept with other bytes, sha256:{found}")
-
-
-def _hex(digest: str) -> str:
-    return digest.removeprefix("sha256:")

@@ -11,6 +11,7 @@ from typing import Any
 
 from modelferry.cluster.resources import Resource
 from modelferry.rollout import podspec
+from modelferry.rollout.conditions import is_true
 from modelferry.rollout.manifests import ManifestObject
 
 Object = Mapping[str, Any]
@@ -164,12 +165,7 @@ def _must_replace(live: Object, result: Object) -> str:
 
 
 def _has_failed(live: Object) -> bool:
-    status = live.get("status", {})
-    failed = any(
-        condition.get("type") == "Failed" and condition.get("status") == "True"
-        for condition in status.get("conditions") or ()
-    )
-    return failed or status.get("phase") == "Failed"
+    return is_true(live, "Failed") or live.get("status", {}).get("phase") == "Failed"
 
 
 def essence(body: Object) -> Object:

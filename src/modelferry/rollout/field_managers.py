@@ -9,6 +9,7 @@ from typing import Any
 
 from modelferry.cluster.client import FIELD_MANAGER
 from modelferry.cluster.transport import Refused
+from modelferry.rollout import owned_fields
 
 Object = Mapping[str, Any]
 
@@ -65,7 +66,7 @@ def taken_over(managed: Sequence[Object], api_version: str) -> list[Object] | No
     rest = [entry for entry in managed if entry not in moved and entry not in ours]
     fields: dict[str, Any] = {}
     for entry in (*ours, *moved):
-        fields = _union(fields, entry.get("fieldsV1") or {})
+        fields = owned_fields.union(fields, entry.get("fieldsV1") or {})
     base = ours[0] if ours else moved[0]
     union = {**base, "manager": FIELD_MANAGER, "operation": "Apply", "fieldsV1": fields}
     return [union, *rest]
@@ -85,10 +86,3 @@ def _is_ours(entry: Object, api_version: str) -> bool:
         and entry.get("operation") == "Apply"
         and entry.get("apiVersion") == api_version
     )
-
-
-def _union(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """Sets of fields are tries: their union is the deep one."""
-    return {
-        key: _union(one.get(key, {}), other.get(key, {})) for key in dict.fromkeys((*one, *other))
-    }

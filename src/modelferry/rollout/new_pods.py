@@ -14,6 +14,7 @@ from modelferry.cluster.resources import PODS, REPLICA_SETS
 from modelferry.cluster.tunnel import Tunnel, TunnelError
 from modelferry.errors import FerryError
 from modelferry.rollout.board import Applied
+from modelferry.rollout.conditions import is_true
 from modelferry.rollout.ownership import current_pods
 
 log = logging.getLogger("modelferry.rollout")
@@ -84,7 +85,7 @@ def find(cluster: Cluster, target: Applied) -> tuple[Object, ...]:
         sets, _ = cluster.list(REPLICA_SETS, target.namespace)
     found = current_pods(live, pods, sets)
     running = tuple(pod for pod in found if pod.get("status", {}).get("phase") == "Running")
-    return tuple(filter(_is_ready, running)) or running
+    return tuple(pod for pod in running if is_true(pod, "Ready")) or running
 
 
 def now(cluster: Cluster, pod: Object) -> Object | None:
@@ -111,13 +112,6 @@ def way(cluster: Cluster, pod: Object, port: int, listen_on: str = LOOPBACK) -> 
         return
     with tunnel:
         yield tunnel
-
-
-def _is_ready(pod: Object) -> bool:
-    return any(
-        condition.get("type") == "Ready" and condition.get("status") == "True"
-        for condition in pod["status"].get("conditions") or ()
-    )
 
 
 def _uid(pod: Object) -> str:

@@ -6,6 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from modelferry.rollout.conditions import is_true
+from modelferry.rollout.ownership import owner_uid
+
 Object = Mapping[str, Any]
 
 
@@ -32,26 +35,14 @@ def pods(live: Object, found: Iterable[Object]) -> tuple[Object, ...]:
     return tuple(
         pod
         for pod in found
-        if _owner(pod) == live["metadata"]["uid"]
+        if owner_uid(pod) == live["metadata"]["uid"]
         and pod["metadata"].get("labels", {}).get("controller-revision-hash") != revision
         and "deletionTimestamp" not in pod["metadata"]
         and _ordinal(pod) >= rolling.get("partition", 0)
-        and not _is_ready(pod)
+        and not is_true(pod, "Ready")
     )
-
-
-def _owner(pod: Object) -> str | None:
-    references = pod["metadata"].get("ownerReferences") or ()
-    return next((ref["uid"] for ref in references if ref.get("controller")), None)
 
 
 def _ordinal(pod: Object) -> int:
     number = pod["metadata"]["name"].rpartition("-")[2]
     return int(number) if number.isdigit() else 0
-
-
-def _is_ready(pod: Object) -> bool:
-    return any(
-        condition["type"] == "Ready" and condition["status"] == "True"
-        for condition in pod.get("status", {}).get("conditions") or ()
-    )

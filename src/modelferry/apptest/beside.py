@@ -52,7 +52,7 @@ class BesideBench:
             )
             output = self.api.exec_start(made["Id"], stream=True)
             # The SDK leaves closing it to us, and gives no other way to do it.
-            with closing(output._response):  # pyright: ignore[reportAttributeAccessIssue]
+            with closing(output._response):  # noqa: SLF001  # pyright: ignore[reportAttributeAccessIssue]
                 lines = logged(output)
             status = _exec_status(self.api, made["Id"])
         return Completed(status=status, last_lines=lines, timed_out=expired.is_set())

@@ -23,10 +23,10 @@ from modelferry.registry.access import RegistryAccess
 from modelferry.registry.client import Registry
 from modelferry.rollout import evidence, watch
 from modelferry.rollout.board import Board
-from modelferry.rollout.changes import ordered
 from modelferry.rollout.findings import Applied
 from modelferry.rollout.manifests import ManifestObject
 from modelferry.rollout.place import place
+from modelferry.rollout.placed import ordered
 from modelferry.values import Secret
 
 Body = dict[str, Any]

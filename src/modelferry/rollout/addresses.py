@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from modelferry.rollout.podspec import at, mappings
+from modelferry.rollout.fields import at, mappings
 
 Object = Mapping[str, Any]
 Pair = tuple[str, str]  # what a person opens; what the path of a check is put behind

@@ -15,8 +15,9 @@ from modelferry.errors import RolloutError
 from modelferry.progress import heartbeat
 from modelferry.rollout import stuck
 from modelferry.rollout.board import Applied
-from modelferry.rollout.changes import Action, Change, Placed
+from modelferry.rollout.decide import Action, Change
 from modelferry.rollout.field_managers import taken_over
+from modelferry.rollout.placed import Placed
 
 log = logging.getLogger("modelferry.rollout")
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from modelferry.cluster.client import FIELD_MANAGER, Cluster
 from modelferry.cluster.transport import Refused
-from modelferry.rollout import changes, podspec
-from modelferry.rollout.changes import Placed
 from modelferry.rollout.field_managers import taken_over
+from modelferry.rollout.fields import with_value, without
+from modelferry.rollout.placed import Placed, with_body
 
 log = logging.getLogger("modelferry.rollout")
 
@@ -66,9 +66,7 @@ def left_alone(placed: Placed, live: Object | None, keys: Collection[str]) -> Pl
         if "f:replicas" in (entry.get("fieldsV1") or {}).get("f:spec", {})
     }
     if owners == {FIELD_MANAGER}:
-        return changes.with_body(
-            placed, podspec.with_value(placed.body, _PATH, live["spec"].get("replicas", 1))
-        )
+        return with_body(placed, with_value(placed.body, _PATH, live["spec"].get("replicas", 1)))
     if "replicas" in (placed.body.get("spec") or {}):
-        return changes.with_body(placed, podspec.without(placed.body, _PATH))
+        return with_body(placed, without(placed.body, _PATH))
     return placed

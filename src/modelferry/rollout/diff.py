@@ -16,7 +16,7 @@ from typing import Any
 
 from modelferry.cluster.client import FIELD_MANAGER
 from modelferry.rollout import owned_fields
-from modelferry.rollout.changes import Action, Change, essence
+from modelferry.rollout.decide import Action, Change, essence
 
 Object = Mapping[str, Any]
 

@@ -10,9 +10,11 @@ from typing import Any
 
 from modelferry.cluster.client import Cluster
 from modelferry.cluster.transport import Refused
-from modelferry.rollout import autoscaling, changes, podspec
-from modelferry.rollout.changes import Action, Change, Placed
+from modelferry.rollout import autoscaling
+from modelferry.rollout.decide import Action, Change, decided, is_replaceable
 from modelferry.rollout.field_managers import conflicts, is_scaled
+from modelferry.rollout.fields import without
+from modelferry.rollout.placed import Placed, with_body
 from modelferry.rollout.refusals import Refusal, error_of
 
 log = logging.getLogger("modelferry.rollout")
@@ -133,7 +135,7 @@ def _look(cluster: Cluster, placed: Placed, force: bool, scaled: Collection[str]
 def _other_way(cluster: Cluster, placed: Placed, live: Object, refused: Refused) -> Change:
     if conflicts(refused):
         return _settle(cluster, placed, live, refused)
-    if refused.code == 422 and changes.is_replaceable(placed):
+    if refused.code == 422 and is_replaceable(placed):
         _try_to_create(cluster, placed)
         why = "it cannot be changed in place"
         return Change(placed=placed, action=Action.REPLACE, live=live, why=why)
@@ -144,7 +146,7 @@ def _try(cluster: Cluster, placed: Placed, live: Object | None, *, force: bool) 
     result = cluster.apply(
         placed.resource, placed.body, placed.namespace, dry_run=True, force=force
     )
-    return changes.decided(placed, live, result, force=force)
+    return decided(placed, live, result, force=force)
 
 
 def _settle(cluster: Cluster, placed: Placed, live: Object, refused: Refused) -> Change:
@@ -153,8 +155,8 @@ def _settle(cluster: Cluster, placed: Placed, live: Object, refused: Refused) ->
     scaled = [conflict for conflict in found if is_scaled(conflict, live) and not conflict.yields]
     if scaled:
         log.info("%s: replicas are left to %s", placed.label, scaled[0].manager)
-        body = podspec.without(placed.body, ("spec", "replicas"))
-        placed = changes.with_body(placed, body)
+        body = without(placed.body, ("spec", "replicas"))
+        placed = with_body(placed, body)
     strangers = [c for c in found if c not in scaled and not c.yields]
     if strangers:
         raise refused

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modelferry.cluster.resources import PODS, Resource
-from modelferry.rollout.changes import Placed
 from modelferry.rollout.conditions import observed_generation
+from modelferry.rollout.placed import Placed
 from modelferry.rollout.podspec import pod_spec
 from modelferry.rollout.readiness import watched
 from modelferry.rollout.states import State

@@ -16,7 +16,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from modelferry.errors import Fault, InputError
-from modelferry.rollout.changes import Placed, essence
+from modelferry.rollout.decide import essence
+from modelferry.rollout.placed import Placed
 from modelferry.rollout.rollback import Before, placed_from_json, placed_to_json
 from modelferry.rollout.stale import Intent
 

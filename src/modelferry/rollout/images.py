@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from modelferry.rollout.fields import Path, with_value
 from modelferry.rollout.manifests import ManifestError, ManifestObject, Problem
-from modelferry.rollout.podspec import Container, spec_path, templates, with_value
+from modelferry.rollout.podspec import Container, spec_path, templates
 from modelferry.rollout.spec import ImageRule
 from modelferry.rollout.text_fields import shown
 from modelferry.rollout.variables import UNFILLED
-from modelferry.rollout.yaml_tree import Path
 from modelferry.values import ImageRef
 
 _DATA_ONLY = ("ConfigMap", "Secret")  # an `image` key in there is somebody's data

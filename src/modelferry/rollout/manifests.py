@@ -11,8 +11,8 @@ from typing import Any
 
 from modelferry.errors import Annotation, Fault, InputError
 from modelferry.rollout import text_fields
+from modelferry.rollout.fields import Path as FieldPath
 from modelferry.rollout.variables import replacer
-from modelferry.rollout.yaml_tree import Path as FieldPath
 from modelferry.rollout.yaml_tree import Tree, TreeError, documents
 
 _SUFFIXES = (".yaml", ".yml", ".json")

@@ -9,9 +9,9 @@ from difflib import get_close_matches
 from modelferry.cluster.client import Cluster
 from modelferry.cluster.resources import Resource, defined_by
 from modelferry.errors import Annotation, RolloutError
-from modelferry.rollout import podspec
-from modelferry.rollout.changes import Placed, ordered
+from modelferry.rollout.fields import with_value, without
 from modelferry.rollout.manifests import ManifestError, ManifestObject, duplicates
+from modelferry.rollout.placed import Placed, ordered
 
 # Kinds that moved here from versions that are served no more.
 _USUAL_VERSIONS = (
@@ -64,10 +64,10 @@ def place(cluster: Cluster, objects: Sequence[ManifestObject], namespace: str) -
 
 def _placed(manifest: ManifestObject, resource: Resource, namespace: str) -> Placed:
     if not resource.namespaced:
-        body = podspec.without(manifest.body, ("metadata", "namespace"))
+        body = without(manifest.body, ("metadata", "namespace"))
         return Placed(manifest=manifest.changed(body), resource=resource, namespace=None)
     where = manifest.namespace or namespace
-    body = podspec.with_value(manifest.body, ("metadata", "namespace"), where)
+    body = with_value(manifest.body, ("metadata", "namespace"), where)
     return Placed(manifest=manifest.changed(body), resource=resource, namespace=where)
 
 

@@ -14,9 +14,10 @@ from modelferry.cluster.resources import PODS
 from modelferry.errors import Annotation, Fault, InputError, RolloutFailed
 from modelferry.rollout import new_pods
 from modelferry.rollout.board import Applied
+from modelferry.rollout.fields import at, mappings
 from modelferry.rollout.manifests import ManifestObject
 from modelferry.rollout.new_pods import Way
-from modelferry.rollout.podspec import at, containers, mappings, pod_labels
+from modelferry.rollout.podspec import containers, pod_labels
 from modelferry.rollout.trouble import of_pod
 
 log = logging.getLogger("modelferry.rollout")

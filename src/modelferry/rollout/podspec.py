@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from modelferry.rollout.yaml_tree import Path
-
-Object = Mapping[str, Any]
+from modelferry.rollout.fields import Object, Path, mapping_at, mappings, with_value
 
 _TEMPLATE: Path = ("spec", "template", "spec")
 _POD_SPEC: dict[tuple[str, str], Path] = {
@@ -49,13 +46,13 @@ def spec_path(body: Object) -> Path | None:
 def pod_spec(body: Object) -> Object:
     """Empty where the kind runs no pods or the object has no spec."""
     path = spec_path(body)
-    return _mapping_at(body, path) if path else {}
+    return mapping_at(body, path) if path else {}
 
 
 def pod_labels(body: Object) -> Object:
     """Of the pods that it makes; what a Service's selector is held against."""
     path = spec_path(body)
-    return _mapping_at(body, (*path[:-1], "metadata", "labels")) if path else {}
+    return mapping_at(body, (*path[:-1], "metadata", "labels")) if path else {}
 
 
 def containers(body: Object) -> Iterator[Container]:
@@ -101,38 +98,8 @@ def _listed(entries: Any, path: Path) -> Iterator[Container]:
         )
 
 
-def mappings(entries: Any) -> Iterator[tuple[int, Object]]:
-    """The entries that are what they should be; what is wrong with the others the cluster says."""
-    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
-        if isinstance(entry, Mapping):
-            yield index, entry
-
-
 def images(body: Object) -> dict[str, str | None]:
     return {container.name: container.image for container in containers(body)}
-
-
-def with_value(body: Object, path: Path, value: object) -> Object:
-    """A copy; mappings on the way are made where they are missing."""
-    copy: Any = deepcopy(body)
-    *parents, last = path
-    place = copy
-    for key in parents:
-        if isinstance(key, str) and place.get(key) is None:
-            place[key] = {}
-        place = place[key]
-    place[last] = value
-    return copy
-
-
-def without(body: Object, path: Path) -> Object:
-    copy: Any = deepcopy(body)
-    *parents, last = path
-    place = copy
-    for key in parents:
-        place = place[key]
-    place.pop(last, None)
-    return copy
 
 
 def with_pull_secrets(body: Object, names: tuple[str, ...]) -> Object:
@@ -143,15 +110,3 @@ def with_pull_secrets(body: Object, names: tuple[str, ...]) -> Object:
     known = {secret.get("name") for secret in given}
     more = [{"name": name} for name in names if name not in known]
     return with_value(body, (*path, "imagePullSecrets"), given + more)
-
-
-def at(body: Any, path: Path) -> Any:
-    """None where the way there ends early."""
-    for key in path:
-        body = body.get(key) if isinstance(body, Mapping) else None
-    return body
-
-
-def _mapping_at(body: Any, path: Path) -> Object:
-    found = at(body, path)
-    return found if isinstance(found, Mapping) else {}

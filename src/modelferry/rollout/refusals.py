@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from modelferry.cluster.transport import Refused
 from modelferry.errors import Annotation, RolloutError
-from modelferry.rollout.changes import Placed
 from modelferry.rollout.field_managers import conflicts
+from modelferry.rollout.placed import Placed
 
 _FIXED = (
     "is immutable",

@@ -8,10 +8,12 @@ from typing import Any
 
 from modelferry.cluster.client import FIELD_MANAGER
 from modelferry.cluster.resources import Resource
-from modelferry.rollout import changes, owned_fields, podspec
-from modelferry.rollout.changes import Change, Placed
+from modelferry.rollout import owned_fields, podspec
+from modelferry.rollout.decide import Change
 from modelferry.rollout.field_managers import taken_over
+from modelferry.rollout.fields import with_value
 from modelferry.rollout.manifests import ManifestObject
+from modelferry.rollout.placed import Placed, is_preparation, ordered, with_body
 
 Object = Mapping[str, Any]
 
@@ -84,7 +86,7 @@ def snapshot(planned: Iterable[Change], inherited: Sequence[Before] = ()) -> tup
 def _before(change: Change) -> Before:
     live = change.live
     # its name and place are enough: what the body was is in `fields` and `whole`
-    placed = changes.with_body(change.placed, owned_fields.extract(change.placed.body, {}))
+    placed = with_body(change.placed, owned_fields.extract(change.placed.body, {}))
     if live is None:
         return Before(placed=placed, uid=None, fields=None, whole=None)
     managed = live["metadata"].get("managedFields") or ()
@@ -105,7 +107,7 @@ def _before(change: Change) -> Before:
 def is_first(befores: Iterable[Before]) -> bool:
     """Nothing that works was there: there are only settings, or nothing at all."""
     return not any(
-        before.uid for before in befores if not changes.is_preparation(before.placed.resource.kind)
+        before.uid for before in befores if not is_preparation(before.placed.resource.kind)
     )
 
 
@@ -115,7 +117,7 @@ def restored(before: Before, live: Object | None) -> Placed:
     body = before.fields if same else before.whole
     if body is None:
         raise ValueError(f"{before.placed.label} was not there before")
-    return changes.with_body(before.placed, body)
+    return with_body(before.placed, body)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +134,7 @@ def removals(new: Sequence[Placed]) -> Removals:
         return tuple(placed for placed in reversed(new) if placed.resource.kind in kinds)
 
     first, kept = of(*_IN_THE_WAY), of(*_HOLD_MORE)
-    last = tuple(p for p in reversed(changes.ordered(new)) if p not in first and p not in kept)
+    last = tuple(p for p in reversed(ordered(new)) if p not in first and p not in kept)
     return Removals(first=first, last=last, kept=kept)
 
 
@@ -140,7 +142,7 @@ def pinned(body: Object, written: str, pin: str) -> Object:
     """A tag may mean another image by now: the digest that it meant then is written instead."""
     for container in podspec.containers(body):
         if container.image == written:
-            body = podspec.with_value(body, (*container.path, "image"), pin)
+            body = with_value(body, (*container.path, "image"), pin)
     return body
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from modelferry.rollout.podspec import at, containers, mappings, spec_path
-from modelferry.rollout.yaml_tree import Path
+from modelferry.rollout.fields import Path, at, mappings
+from modelferry.rollout.podspec import containers, spec_path
 
 Object = Mapping[str, Any]
 

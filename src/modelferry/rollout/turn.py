@@ -15,7 +15,7 @@ from modelferry.cluster.resources import LEASES, SECRETS
 from modelferry.cluster.transport import Refused
 from modelferry.errors import Cancelled, FerryError, RolloutError
 from modelferry.rollout import apply, history, stale, waiting
-from modelferry.rollout.changes import Change
+from modelferry.rollout.decide import Change
 from modelferry.rollout.history import Record
 from modelferry.rollout.lease import Hold, Superseded, within
 from modelferry.rollout.rollback import Before

@@ -14,8 +14,9 @@ from modelferry.cluster.transport import Refused
 from modelferry.errors import FerryError, RollbackError, RolloutError, RolloutFailed
 from modelferry.rollout import apply, dry_run, evidence, history, owned_fields, rollback, watch
 from modelferry.rollout.board import Applied, Board
-from modelferry.rollout.changes import Action, Change, Placed, ordered
+from modelferry.rollout.decide import Action, Change
 from modelferry.rollout.lease import Superseded
+from modelferry.rollout.placed import Placed, ordered
 from modelferry.rollout.rollback import Before
 from modelferry.rollout.spec import DeploySpec
 from modelferry.rollout.turn import Turn

@@ -14,8 +14,9 @@ from modelferry.errors import FerryError
 from modelferry.progress import heartbeat
 from modelferry.rollout import addresses
 from modelferry.rollout.board import Applied
+from modelferry.rollout.fields import at, mappings
 from modelferry.rollout.manifests import ManifestObject
-from modelferry.rollout.podspec import at, containers, mappings, pod_labels
+from modelferry.rollout.podspec import containers, pod_labels
 
 log = logging.getLogger("modelferry.rollout")
 

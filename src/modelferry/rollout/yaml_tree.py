@@ -14,13 +14,13 @@ from typing import Any
 
 import yaml
 
+from modelferry.rollout.fields import Path
 from modelferry.rollout.variables import PLACEHOLDER
 from modelferry.rollout.yaml_nodes import PLAIN, TEXT, TreeError, line_of, nodes
 from modelferry.rollout.yaml_scalars import resolve
 
-__all__ = ["Path", "Tree", "TreeError", "documents"]
+__all__ = ["Tree", "TreeError", "documents"]
 
-Path = tuple[str | int, ...]
 
 _MOST_COPIES = 20_000  # that aliases may make: ten lines could ask for billions
 _NUMBER_OR_BOOLEAN = re.compile(r"-?(?:0|[1-9][0-9]*)|true|false")

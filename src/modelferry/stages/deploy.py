@@ -20,7 +20,6 @@ from modelferry.errors import Fault, InputError, RollbackError, RolloutFailed
 from modelferry.plan.spec import DeployPlan, RunContext
 from modelferry.rollout import (
     apply,
-    changes,
     diff,
     dry_run,
     evidence,
@@ -34,7 +33,7 @@ from modelferry.rollout import (
     watch,
 )
 from modelferry.rollout.board import Applied, Board
-from modelferry.rollout.changes import Change
+from modelferry.rollout.decide import Change, marked, plain
 from modelferry.rollout.history import Record
 from modelferry.rollout.manifests import ManifestObject
 from modelferry.rollout.place import Placement, place
@@ -119,8 +118,8 @@ def deploy(
         allow_older=spec.allow_older,
     ) as now:
         marks = turn.marks(intent, spec.release, release.digest, pushed.model_version)
-        marked = [changes.marked(found, marks, release.reference) for found in release.objects]
-        placement = place(target.cluster, marked, target.namespace)
+        objects = [marked(found, marks, release.reference) for found in release.objects]
+        placement = place(target.cluster, objects, target.namespace)
         planned = _look(target, placement, plan, tolerate=_nothing)
         if not spec.allow_older:
             turn.guard_live(intent, spec.release, planned)
@@ -219,9 +218,7 @@ def _read(plan: DeployPlan, pushed: PushedImage, context: RunContext) -> _Releas
         reference=str(written),
         digest=pushed.digest,
         objects=tuple(
-            changes.plain(
-                entry.changed(podspec.with_pull_secrets(entry.body, spec.image_pull_secrets))
-            )
+            plain(entry.changed(podspec.with_pull_secrets(entry.body, spec.image_pull_secrets)))
             for entry in replaced
         ),
         table=table,

@@ -14,7 +14,6 @@ from modelferry.errors import FerryError, RollbackError, RolloutError
 from modelferry.plan.spec import RollbackPlan, RunContext
 from modelferry.rollout import (
     apply,
-    changes,
     diff,
     dry_run,
     evidence,
@@ -26,11 +25,12 @@ from modelferry.rollout import (
     watch,
 )
 from modelferry.rollout.board import Applied, Board
-from modelferry.rollout.changes import Change, Placed
+from modelferry.rollout.decide import Change, marked
 from modelferry.rollout.history import Record
 from modelferry.rollout.lease import Superseded
 from modelferry.rollout.manifests import ManifestObject
 from modelferry.rollout.place import Placement, place
+from modelferry.rollout.placed import Placed
 from modelferry.rollout.rollback import Before, Removals
 from modelferry.rollout.spec import RollbackSpec
 from modelferry.rollout.stale import Intent
@@ -147,7 +147,7 @@ def _objects(target: Record, now: Turn, pin: str) -> tuple[ManifestObject, ...]:
         placed.manifest.changed(rollback.pinned(placed.body, target.image, pin))
         for placed in target.manifests
     )
-    return tuple(changes.marked(manifest, marks, pin) for manifest in pinned)
+    return tuple(marked(manifest, marks, pin) for manifest in pinned)
 
 
 def _added_since(records: Sequence[Record], target: Record) -> tuple[Placed, ...]:

@@ -6,8 +6,8 @@ import pytest
 
 from modelferry.cluster.resources import Resource
 from modelferry.rollout.autoscaling import left_alone
-from modelferry.rollout.changes import Placed
 from modelferry.rollout.manifests import ManifestObject
+from modelferry.rollout.placed import Placed
 
 RESOURCE = Resource(api_version="apps/v1", kind="Deployment", plural="x", namespaced=True)
 

@@ -9,8 +9,8 @@ import pytest
 
 from modelferry.cluster.resources import EVENTS, PODS, REPLICA_SETS, Resource
 from modelferry.rollout.board import Applied, Board
-from modelferry.rollout.changes import Placed
 from modelferry.rollout.manifests import ManifestObject
+from modelferry.rollout.placed import Placed
 from modelferry.rollout.states import Done, Failed, Waiting
 
 IMAGE = "reg/app@sha256:" + "a" * 64

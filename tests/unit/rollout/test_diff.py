@@ -4,9 +4,10 @@ import base64
 from typing import Any
 
 from modelferry.cluster.resources import Resource
-from modelferry.rollout.changes import Action, Change, Placed
+from modelferry.rollout.decide import Action, Change
 from modelferry.rollout.diff import render
 from modelferry.rollout.manifests import ManifestObject
+from modelferry.rollout.placed import Placed
 
 
 def change(kind: str, before: Any, after: Any, action: Action = Action.UPDATE) -> Change:

@@ -6,9 +6,10 @@ import pytest
 
 from modelferry.cluster.resources import Resource
 from modelferry.cluster.transport import Refused
-from modelferry.rollout.changes import Action, Change, Placed
+from modelferry.rollout.decide import Action, Change
 from modelferry.rollout.dry_run import comes_with
 from modelferry.rollout.manifests import ManifestObject
+from modelferry.rollout.placed import Placed
 from modelferry.rollout.refusals import Refusal
 
 

@@ -12,9 +12,9 @@ import pytest
 from modelferry.cluster.resources import PODS
 from modelferry.errors import InputError
 from modelferry.rollout import history
-from modelferry.rollout.changes import Placed
 from modelferry.rollout.history import Record, chosen, current, of_secret, table, to_secret
 from modelferry.rollout.manifests import ManifestObject
+from modelferry.rollout.placed import Placed
 from modelferry.rollout.rollback import Before
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from modelferry.rollout.podspec import pod_spec, with_pull_secrets, with_value, without
+from modelferry.rollout.fields import with_value, without
+from modelferry.rollout.podspec import pod_spec, with_pull_secrets
 
 CRON = {
     "apiVersion": "batch/v1",

@@ -6,8 +6,8 @@ import pytest
 
 from modelferry.cluster.resources import Resource
 from modelferry.cluster.transport import Refused
-from modelferry.rollout.changes import Placed
 from modelferry.rollout.manifests import ManifestObject
+from modelferry.rollout.placed import Placed
 from modelferry.rollout.refusals import Refusal, error_of
 
 

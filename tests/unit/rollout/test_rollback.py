@@ -4,8 +4,9 @@ from typing import Any
 
 from modelferry.cluster.resources import PODS, Resource
 from modelferry.rollout import rollback
-from modelferry.rollout.changes import Action, Change, Placed
+from modelferry.rollout.decide import Action, Change
 from modelferry.rollout.manifests import ManifestObject
+from modelferry.rollout.placed import Placed
 
 DEPLOYMENTS = Resource(
     api_version="apps/v1", kind="Deployment", plural="deployments", namespaced=True

@@ -9,8 +9,8 @@ from modelferry.cluster.resources import Resource
 from modelferry.cluster.transport import Refused
 from modelferry.errors import FerryError, RolloutError
 from modelferry.rollout.board import Applied
-from modelferry.rollout.changes import Placed
 from modelferry.rollout.manifests import ManifestObject
+from modelferry.rollout.placed import Placed
 from modelferry.rollout.url import candidates, find, find_address, may_have
 
 

@@ -14,9 +14,9 @@ from modelferry.errors import RolloutError
 from modelferry.rollout import feed as feed_module
 from modelferry.rollout import watch as module
 from modelferry.rollout.board import Board
-from modelferry.rollout.changes import Placed
 from modelferry.rollout.findings import Applied
 from modelferry.rollout.manifests import ManifestObject
+from modelferry.rollout.placed import Placed
 from modelferry.rollout.states import Waiting
 
 IMAGE = "reg/app@sha256:" + "a" * 64

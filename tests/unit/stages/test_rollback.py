@@ -11,9 +11,9 @@ from modelferry.cluster.resources import NAMESPACES, SERVICES, Resource
 from modelferry.errors import RollbackError, RolloutError
 from modelferry.plan.spec import RollbackPlan, RunContext
 from modelferry.rollout import history
-from modelferry.rollout.changes import Placed
 from modelferry.rollout.history import Record
 from modelferry.rollout.manifests import ManifestObject
+from modelferry.rollout.placed import Placed
 from modelferry.rollout.rollback import removals
 from modelferry.rollout.stale import Intent
 from modelferry.rollout.turn import Turn

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from modelferry.cluster.resources import PODS, Resource
-from modelferry.rollout.changes import Action, Placed, decided, marked, ordered, plain
+from modelferry.rollout.decide import Action, decided, marked, plain
 from modelferry.rollout.manifests import ManifestObject
+from modelferry.rollout.placed import Placed, ordered
 
 
 def manifest(kind: str, api_version: str = "v1", **body: Any) -> ManifestObject:

@@ -4,36 +4,19 @@ a dry run. Pure; apply.py carries it out."""
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from modelferry.cluster.resources import Resource
 from modelferry.rollout import podspec
 from modelferry.rollout.conditions import is_true
+from modelferry.rollout.fields import with_value
 from modelferry.rollout.manifests import ManifestObject
+from modelferry.rollout.placed import Placed
 
 Object = Mapping[str, Any]
 
-_FIRST = (
-    "Namespace",
-    "CustomResourceDefinition",
-    "PriorityClass",
-    "ResourceQuota",
-    "LimitRange",
-    "ServiceAccount",
-    "ClusterRole",
-    "ClusterRoleBinding",
-    "Role",
-    "RoleBinding",
-    "NetworkPolicy",
-    "ConfigMap",
-    "Secret",
-    "PersistentVolume",
-    "PersistentVolumeClaim",
-    "Service",
-)
 # Made anew where they cannot be changed in place: nothing is lost with the old one that the new
 # one has not. A Deployment would be down meanwhile, a StatefulSet or a claim lose data.
 _RBAC = "rbac.authorization.k8s.io"
@@ -48,28 +31,6 @@ _REPLACEABLE = (
 _RUN_ONCE = (("", "Pod"), ("batch", "Job"))
 _OURS = "modelferry/"  # annotations that say which run applied what
 _BOOKKEEPING = ("managedFields", "resourceVersion", "generation", "creationTimestamp", "uid")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placed:
-    """An object with the place in the cluster where it goes."""
-
-    manifest: ManifestObject
-    resource: Resource
-    namespace: str | None  # None: the kind has none
-
-    @property
-    def label(self) -> str:
-        return self.manifest.label
-
-    @property
-    def body(self) -> Object:
-        return self.manifest.body
-
-    @property
-    def key(self) -> str:
-        """Tells apart what two namespaces or groups call the same."""
-        return f"{self.resource.name} {self.namespace or ''}/{self.manifest.name}"
 
 
 class Action(StrEnum):
@@ -93,29 +54,13 @@ class Change:
         return f"{self.action} {self.placed.label}" + (f": {self.why}" if self.why else "")
 
 
-def is_preparation(kind: str) -> bool:
-    """Others need it; it does no work itself."""
-    return kind in _FIRST
-
-
-def ordered(objects: Sequence[Placed]) -> tuple[Placed, ...]:
-    """What others need comes first; among equals the order of the manifests stays."""
-
-    def rank(placed: Placed) -> int:
-        if placed.manifest.kind in _FIRST:
-            return _FIRST.index(placed.manifest.kind)
-        return len(_FIRST) + (podspec.spec_path(placed.body) is None)
-
-    return tuple(sorted(objects, key=rank))
-
-
 def marked(manifest: ManifestObject, marks: Mapping[str, str], image: str) -> ManifestObject:
     """Annotates the workloads that run `image`, not their pod templates: those would restart."""
     if image not in podspec.images(manifest.body).values():
         return manifest
     body = manifest.body
     for name, value in marks.items():
-        body = podspec.with_value(body, ("metadata", "annotations", _OURS + name), value)
+        body = with_value(body, ("metadata", "annotations", _OURS + name), value)
     return manifest.changed(body)
 
 
@@ -131,10 +76,6 @@ def plain(manifest: ManifestObject) -> ManifestObject:
     encoded = {key: base64.b64encode(value.encode()).decode() for key, value in given.items()}
     rest = {key: value for key, value in body.items() if key != "stringData"}
     return manifest.changed({**rest, "data": {**(body.get("data") or {}), **encoded}})
-
-
-def with_body(placed: Placed, body: Object) -> Placed:
-    return replace(placed, manifest=placed.manifest.changed(body))
 
 
 def decided(placed: Placed, live: Object | None, result: Object, *, force: bool) -> Change:

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from modelferry.errors import Annotation, FerryError
-from modelferry.rollout import undo
+from modelferry.rollout.release import undo
 from prove import kube_workloads as w
 from prove import kube_yard, release_run
 from prove.failure_classes import CLASSES, FailureClass

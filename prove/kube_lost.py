@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from modelferry.rollout.running_image import container_statuses
+from modelferry.rollout.watching.running_image import container_statuses
 
 IsLost = Callable[[Sequence[Mapping[str, Any]]], bool]
 

@@ -21,12 +21,12 @@ from modelferry.cluster.resources import NAMESPACES
 from modelferry.errors import RolloutFailed
 from modelferry.registry.access import RegistryAccess
 from modelferry.registry.client import Registry
-from modelferry.rollout import evidence, watch
-from modelferry.rollout.board import Board
-from modelferry.rollout.findings import Applied
-from modelferry.rollout.manifests import ManifestObject
-from modelferry.rollout.place import place
-from modelferry.rollout.placed import ordered
+from modelferry.rollout.changes.place import place
+from modelferry.rollout.changes.placed import ordered
+from modelferry.rollout.manifests.load import ManifestObject
+from modelferry.rollout.watching import evidence, watch
+from modelferry.rollout.watching.board import Board
+from modelferry.rollout.watching.findings import Applied
 from modelferry.values import Secret
 
 Body = dict[str, Any]

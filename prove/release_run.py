@@ -18,9 +18,9 @@ from modelferry.cluster.access import ClusterAccess
 from modelferry.cluster.transport import Transport
 from modelferry.errors import FerryError, RolloutFailed
 from modelferry.plan.spec import DeployPlan, RunContext
-from modelferry.rollout import undo
+from modelferry.rollout.release import undo
+from modelferry.rollout.release.turn import Turn
 from modelferry.rollout.spec import DeploySpec
-from modelferry.rollout.turn import Turn
 from modelferry.stages import deploy as stage
 from modelferry.values import ImageRef
 

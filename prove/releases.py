@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 
 from modelferry.cluster.resources import PODS
-from modelferry.rollout.claim import LIFE_S
+from modelferry.rollout.release.claim import LIFE_S
 from prove import kube_workloads as workloads
 from prove.proof import Outcome, Play, Proof, red, right, wrong
 from prove.release_run import Answer

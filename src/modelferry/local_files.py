@@ -11,7 +11,7 @@ from modelferry.checks import Check
 from modelferry.errors import Fault, InputError
 from modelferry.image.spec import BuildSpec
 from modelferry.plan.spec import DeployPlan, Plan
-from modelferry.rollout.manifests import files
+from modelferry.rollout.manifests.load import files
 
 
 def missing(plan: Plan) -> tuple[Fault, ...]:

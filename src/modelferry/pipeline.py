@@ -18,17 +18,17 @@ from modelferry.artifacts import Image, PushedImage, ResolvedModel, TestedImage,
 from modelferry.image.released import COMMIT, RUN, Released, ReleasedImage
 from modelferry.image.run_images import RunImages, run_images
 from modelferry.image.spec import BuildSpec
+from modelferry.last_release.base_images import base_layers, current_digests, known_images
+from modelferry.last_release.key import build_key
+from modelferry.last_release.read import read_released
+from modelferry.last_release.take import model_changed, released_model, take_release
 from modelferry.plan import DeployPlan, Plan, RollbackPlan, RunContext, Stage, describe
 from modelferry.preflight import Ready, preflight, resolve
 from modelferry.recorder import Recorder
 from modelferry.sources.open_model import OpenModel
-from modelferry.stages.base_images import base_layers, current_digests, known_images
 from modelferry.stages.build import Destination, build_image, build_target
-from modelferry.stages.build_key import build_key
 from modelferry.stages.fetch import hash_model, open_model, put_on_disk
 from modelferry.stages.push import push_image
-from modelferry.stages.released import read_released
-from modelferry.stages.reuse import model_changed, released_model, take_release
 from modelferry.stages.test import run_tests
 from modelferry.values import format_bytes
 

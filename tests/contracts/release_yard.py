@@ -8,11 +8,11 @@ from pathlib import Path
 from modelferry.artifacts import Image, Layer, Model, PushedImage, TestedImage, Verdict
 from modelferry.image.released import Released
 from modelferry.image.spec import RegistryLogin
+from modelferry.last_release.read import read_released
 from modelferry.plan.spec import ManagedTags, PushPlan
 from modelferry.registry.client import Registry
 from modelferry.stages.build import Destination
 from modelferry.stages.push import push_image
-from modelferry.stages.released import read_released
 from modelferry.values import Digest, ImageRef
 from tests.contracts.image_yard import Yard
 

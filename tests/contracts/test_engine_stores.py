@@ -10,11 +10,11 @@ import pytest
 
 from modelferry.artifacts import Descriptor
 from modelferry.engine import Engine
-from modelferry.image.app_layers import app_in_engine
-from modelferry.image.buildx import build_app
-from modelferry.image.content_store import read_content_store
+from modelferry.image.app.buildx import build_app
+from modelferry.image.app.content_store import read_content_store
+from modelferry.image.app.layer_store import read_layer_store
+from modelferry.image.app.layers import app_in_engine
 from modelferry.image.layer_entries import LayerEntries, scan_layer
-from modelferry.image.layer_store import read_layer_store
 from modelferry.image.placement import Fit, fit_model, names_asked
 from modelferry.image.released import Released, ReleasedApp, ReleasedLayer
 from modelferry.image.workers import Stop

@@ -14,7 +14,7 @@ import pytest
 from modelferry.artifacts import Model, TestedImage, Verdict
 from modelferry.engine import Engine
 from modelferry.image import load
-from modelferry.image.buildx import build_app
+from modelferry.image.app.buildx import build_app
 from modelferry.image.compose import GZIP_LAYER_TYPE, LAYER_TYPE, Composition, compose
 from modelferry.image.load import load_image
 from modelferry.image.released import Released

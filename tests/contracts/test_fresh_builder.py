@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from modelferry.image.buildx import push_app
+from modelferry.image.app.buildx import push_app
 from modelferry.image.spec import RegistryLogin
+from modelferry.last_release.read import read_pushed_app
 from modelferry.plan.spec import PushPlan
-from modelferry.stages.released import read_pushed_app
 from testbed import buildkit, gotools, web
 from tests.contracts.conftest import Connect, MakeYard
 from tests.contracts.image_yard import MADE_BY, SMALL

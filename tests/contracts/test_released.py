@@ -15,11 +15,11 @@ from modelferry.artifacts import AppManifest, Descriptor, Image, Layer, TestedIm
 from modelferry.errors import RegistryError
 from modelferry.image.compose import LAYER_TYPE, MANIFEST_TYPE, AppImage, Composition, compose
 from modelferry.image.released import BUILD_KEY, Released, compose_app
+from modelferry.last_release.read import read_pushed_app, read_released
+from modelferry.last_release.take import take_release
 from modelferry.plan.spec import ManagedTags, PushPlan
 from modelferry.registry.client import Registry
 from modelferry.stages.push import push_image
-from modelferry.stages.released import read_pushed_app, read_released
-from modelferry.stages.reuse import take_release
 from modelferry.values import Digest, ImageRef
 
 INDEX = "application/vnd.oci.image.index.v1+json"

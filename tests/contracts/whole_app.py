@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from modelferry.engine import Engine
-from modelferry.image.app_layers import SavedApp, app_in_engine
+from modelferry.image.app.layers import SavedApp, app_in_engine
 from modelferry.image.released import Released
 from modelferry.image.workers import Stop
 

@@ -38,6 +38,7 @@ from modelferry.image.file_range import FileRange
 from modelferry.image.released import Released
 from modelferry.image.run_images import RunImages
 from modelferry.image.spec import BuildSpec, RegistryLogin
+from modelferry.last_release.read import read_released
 from modelferry.plan.spec import ManagedTags, PushPlan
 from modelferry.registry.access import RegistryAccess
 from modelferry.registry.client import Registry
@@ -46,7 +47,6 @@ from modelferry.sources.copies import Copies
 from modelferry.sources.open_model import OpenModel
 from modelferry.stages.build import Destination, build_image
 from modelferry.stages.push import push_image
-from modelferry.stages.released import read_released
 from modelferry.values import Digest, Secret
 
 MIB = 1 << 20

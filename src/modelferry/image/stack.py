@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 from modelferry.artifacts import Layer
-from modelferry.image.app_layers import SavedApp
+from modelferry.image.app.layers import SavedApp
 from modelferry.image.layer_entries import LayerEntries, Record, Traces, scan_layer
 from modelferry.image.placement import Fit, fit_model, names_asked, paths_asked, unread_layers
 from modelferry.image.seam import ReleasedStack

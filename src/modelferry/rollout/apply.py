@@ -13,11 +13,11 @@ from modelferry.cluster.resources import PODS, Resource
 from modelferry.cluster.transport import Refused
 from modelferry.errors import RolloutError
 from modelferry.progress import heartbeat
-from modelferry.rollout import stuck
-from modelferry.rollout.board import Applied
-from modelferry.rollout.decide import Action, Change
-from modelferry.rollout.field_managers import taken_over
-from modelferry.rollout.placed import Placed
+from modelferry.rollout.changes.decide import Action, Change
+from modelferry.rollout.changes.placed import Placed
+from modelferry.rollout.objects import stuck
+from modelferry.rollout.objects.field_managers import taken_over
+from modelferry.rollout.watching.board import Applied
 
 log = logging.getLogger("modelferry.rollout")
 

@@ -15,10 +15,10 @@ from pathlib import Path, PurePosixPath
 
 from modelferry.artifacts import AppManifest, Image, LocalFile, Model, ModelFile
 from modelferry.errors import ModelChanged
-from modelferry.image.app_layers import SavedApp, app_in_engine, app_in_registry
-from modelferry.image.buildx import NO_CACHE, Cache, build_app, push_app, registry_cache
+from modelferry.image.app.buildx import NO_CACHE, Cache, build_app, push_app, registry_cache
+from modelferry.image.app.in_context import files_in_context
+from modelferry.image.app.layers import SavedApp, app_in_engine, app_in_registry
 from modelferry.image.compose import MANIFEST_TYPE, Composition, compose, model_labels
-from modelferry.image.context import files_in_context
 from modelferry.image.layer_entries import Record
 from modelferry.image.model_layers import Placements, guess_placements
 from modelferry.image.placement import Fit
@@ -29,11 +29,11 @@ from modelferry.image.stack import fit_app
 from modelferry.image.stream import ReadInOrder
 from modelferry.image.transfer import Transfer
 from modelferry.image.workers import Stop
+from modelferry.last_release.read import read_pushed_app
 from modelferry.plan.spec import PushPlan
 from modelferry.registry.client import Registry
 from modelferry.registry.transport import is_loopback
 from modelferry.sources.open_model import OpenModel
-from modelferry.stages.released import read_pushed_app
 from modelferry.values import Digest, format_bytes
 
 log = logging.getLogger("modelferry.build")

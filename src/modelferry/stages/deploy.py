@@ -18,29 +18,22 @@ from modelferry.cluster.resources import PODS
 from modelferry.cluster.transport import Refused
 from modelferry.errors import Fault, InputError, RollbackError, RolloutFailed
 from modelferry.plan.spec import DeployPlan, RunContext
-from modelferry.rollout import (
-    apply,
-    diff,
-    dry_run,
-    evidence,
-    history,
-    images,
-    manifests,
-    podspec,
-    rollback,
-    turn,
-    undo,
-    watch,
-)
-from modelferry.rollout.board import Applied, Board
-from modelferry.rollout.decide import Change, marked, plain
-from modelferry.rollout.history import Record
-from modelferry.rollout.manifests import ManifestObject
-from modelferry.rollout.place import Placement, place
-from modelferry.rollout.readiness import watched
-from modelferry.rollout.rollback import Before
-from modelferry.rollout.stale import Intent
-from modelferry.rollout.turn import Turn
+from modelferry.rollout import apply
+from modelferry.rollout.changes import diff, dry_run
+from modelferry.rollout.changes.decide import Change, marked, plain
+from modelferry.rollout.changes.place import Placement, place
+from modelferry.rollout.manifests import images
+from modelferry.rollout.manifests.load import ManifestObject
+from modelferry.rollout.manifests.load import load as load_manifests
+from modelferry.rollout.objects import podspec
+from modelferry.rollout.release import history, rollback, turn, undo
+from modelferry.rollout.release.history import Record
+from modelferry.rollout.release.rollback import Before
+from modelferry.rollout.release.stale import Intent
+from modelferry.rollout.release.turn import Turn
+from modelferry.rollout.watching import evidence, watch
+from modelferry.rollout.watching.board import Applied, Board
+from modelferry.rollout.watching.readiness import watched
 from modelferry.stages.verify import asks_pods, chosen, require, verify
 from modelferry.values import Digest, ImageRef
 
@@ -207,7 +200,7 @@ def _read(plan: DeployPlan, pushed: PushedImage, context: RunContext) -> _Releas
         "Build.BuildId": context.run_id,
         "MODEL_VERSION": pushed.model_version,
     }
-    found = manifests.load(
+    found = load_manifests(
         spec.manifests,
         context.workspace,
         namespace=spec.namespace,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from modelferry.cluster import connect
 from modelferry.cluster.access import ClusterAccess
 from modelferry.errors import RolloutError
-from modelferry.rollout import history, turn
-from modelferry.rollout.history import Record
+from modelferry.rollout.release import history, turn
+from modelferry.rollout.release.history import Record
 
 
 def read_history(access: ClusterAccess, release: str, namespace: str | None) -> tuple[Record, ...]:

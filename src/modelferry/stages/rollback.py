@@ -12,29 +12,22 @@ from modelferry.cluster import connect
 from modelferry.cluster.client import Cluster
 from modelferry.errors import FerryError, RollbackError, RolloutError
 from modelferry.plan.spec import RollbackPlan, RunContext
-from modelferry.rollout import (
-    apply,
-    diff,
-    dry_run,
-    evidence,
-    history,
-    rollback,
-    turn,
-    undo,
-    url,
-    watch,
-)
-from modelferry.rollout.board import Applied, Board
-from modelferry.rollout.decide import Change, marked
-from modelferry.rollout.history import Record
-from modelferry.rollout.lease import Superseded
-from modelferry.rollout.manifests import ManifestObject
-from modelferry.rollout.place import Placement, place
-from modelferry.rollout.placed import Placed
-from modelferry.rollout.rollback import Before, Removals
+from modelferry.rollout import apply
+from modelferry.rollout.changes import diff, dry_run
+from modelferry.rollout.changes.decide import Change, marked
+from modelferry.rollout.changes.place import Placement, place
+from modelferry.rollout.changes.placed import Placed
+from modelferry.rollout.manifests.load import ManifestObject
+from modelferry.rollout.reach import url
+from modelferry.rollout.release import history, rollback, turn, undo
+from modelferry.rollout.release.history import Record
+from modelferry.rollout.release.lease import Superseded
+from modelferry.rollout.release.rollback import Before, Removals
+from modelferry.rollout.release.stale import Intent
+from modelferry.rollout.release.turn import Turn
 from modelferry.rollout.spec import RollbackSpec
-from modelferry.rollout.stale import Intent
-from modelferry.rollout.turn import Turn
+from modelferry.rollout.watching import evidence, watch
+from modelferry.rollout.watching.board import Applied, Board
 from modelferry.values import ImageRef
 
 log = logging.getLogger("modelferry.rollback")

@@ -12,11 +12,11 @@ from modelferry.apptest.smoke import SmokeGround, smoke_ground
 from modelferry.cluster.client import Cluster
 from modelferry.errors import RolloutFailed, TestsFailed
 from modelferry.plan.spec import RunContext
-from modelferry.rollout import new_pods, pod_checks, url, url_checks
-from modelferry.rollout.board import Applied
-from modelferry.rollout.manifests import ManifestObject
-from modelferry.rollout.new_pods import Object, Way
+from modelferry.rollout.manifests.load import ManifestObject
+from modelferry.rollout.reach import new_pods, pod_checks, url, url_checks
+from modelferry.rollout.reach.new_pods import Object, Way
 from modelferry.rollout.spec import DeploySpec
+from modelferry.rollout.watching.board import Applied
 
 log = logging.getLogger("modelferry.deploy")
 

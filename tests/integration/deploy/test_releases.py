@@ -21,12 +21,12 @@ from modelferry.cluster.client import Cluster
 from modelferry.cluster.resources import LEASES, PODS, REPLICA_SETS, SECRETS, Resource
 from modelferry.errors import Cancelled, InputError, RollbackError, RolloutError, RolloutFailed
 from modelferry.plan.spec import RollbackPlan, RunContext
-from modelferry.rollout import history, turn, waiting
-from modelferry.rollout.claim import BEAT_S
-from modelferry.rollout.history import Record
-from modelferry.rollout.lease import Superseded
+from modelferry.rollout.release import history, turn, waiting
+from modelferry.rollout.release.claim import BEAT_S
+from modelferry.rollout.release.history import Record
+from modelferry.rollout.release.lease import Superseded
+from modelferry.rollout.release.stale import Intent
 from modelferry.rollout.spec import RollbackSpec
-from modelferry.rollout.stale import Intent
 from modelferry.stages.history import read_history, table
 from modelferry.stages.rollback import roll_back
 from tests.service_account import log_in

@@ -18,8 +18,8 @@ from modelferry.cluster.access import ClusterAccess
 from modelferry.cluster.client import Cluster
 from modelferry.cluster.resources import PODS, SERVICES, Resource
 from modelferry.errors import RolloutError, RolloutFailed
-from modelferry.rollout import turn
-from modelferry.rollout.readiness import watched
+from modelferry.rollout.release import turn
+from modelferry.rollout.watching.readiness import watched
 from modelferry.values import Secret
 from tests.service_account import log_in
 

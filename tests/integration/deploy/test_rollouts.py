@@ -13,8 +13,8 @@ from modelferry.artifacts import PushedImage, Rollout, RolloutState
 from modelferry.cluster.client import Cluster
 from modelferry.cluster.resources import LEASES, NAMESPACES, PODS, SECRETS, SERVICES, Resource
 from modelferry.registry.client import Registry
-from modelferry.rollout.running_image import container_statuses
 from modelferry.rollout.spec import ImageRule
+from modelferry.rollout.watching.running_image import container_statuses
 from modelferry.values import ImageRef
 
 MANIFESTS = Path(__file__).parent / "manifests"

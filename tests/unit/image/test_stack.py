@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from modelferry.artifacts import Descriptor, Layer
-from modelferry.image.app_layers import SavedApp
+from modelferry.image.app.layers import SavedApp
 from modelferry.image.compose import GZIP_LAYER_TYPE, AppImage
 from modelferry.image.layer_entries import Record
 from modelferry.image.placement import Fit

@@ -10,13 +10,13 @@ from modelferry.cluster.client import Cluster
 from modelferry.cluster.resources import NAMESPACES, SERVICES, Resource
 from modelferry.errors import RollbackError, RolloutError
 from modelferry.plan.spec import RollbackPlan, RunContext
-from modelferry.rollout import history
-from modelferry.rollout.history import Record
-from modelferry.rollout.manifests import ManifestObject
-from modelferry.rollout.placed import Placed
-from modelferry.rollout.rollback import removals
-from modelferry.rollout.stale import Intent
-from modelferry.rollout.turn import Turn
+from modelferry.rollout.changes.placed import Placed
+from modelferry.rollout.manifests.load import ManifestObject
+from modelferry.rollout.release import history
+from modelferry.rollout.release.history import Record
+from modelferry.rollout.release.rollback import removals
+from modelferry.rollout.release.stale import Intent
+from modelferry.rollout.release.turn import Turn
 from modelferry.stages import rollback
 from modelferry.stages.rollback import shown
 

@@ -1,0 +1,281 @@
+"""The app's config and layers, ready to be composed with the model's and to be pushed.
+
+What the registry has already is neither taken out of the engine nor compressed again. The rest
+comes out of the engine's own store layer by layer, or, where that cannot be read, by `docker save`.
+The classic store gives plain tars, which are compressed here; the containerd store gives blobs as
+they are. An app that a BuildKit pushed is in the registry altogether.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from modelferry.artifacts import Descriptor, Layer
+from modelferry.engine import Engine
+from modelferry.errors import BuildError
+from modelferry.image.app.archive import read_archive, save_image
+from modelferry.image.app.content_store import StoredBlobs, read_content_store
+from modelferry.image.app.layer_store import StoredLayers, read_layer_store
+from modelferry.image.blob_range import BlobRange, ReadRange
+from modelferry.image.compose import (
+    GZIP_LAYER_TYPE,
+    LAYER_TYPE,
+    AppImage,
+    without_build_cache,
+)
+from modelferry.image.file_range import FileRange
+from modelferry.image.released import Released, ReleasedApp, ReleasedLayer
+from modelferry.image.workers import Stop, workers
+from modelferry.values import Digest, format_bytes, format_duration
+
+log = logging.getLogger("modelferry.image")
+
+_STEP = 1 << 20
+_LEVEL = 2  # of ISA-L's four: its usual one
+
+_OCI_TYPES = {
+    "application/vnd.docker.image.rootfs.diff.tar": LAYER_TYPE,
+    "application/vnd.docker.image.rootfs.diff.tar.gzip": GZIP_LAYER_TYPE,
+    "application/vnd.docker.image.rootfs.diff.tar.zstd": f"{LAYER_TYPE}+zstd",
+}
+
+
+class Content(Protocol):
+    @property
+    def size_bytes(self) -> int: ...
+    def read(self, start: int, stop: int, /) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedApp:
+    image: AppImage
+    stored: Mapping[Digest, Content]  # what the engine's loader takes, by diff id: gzip or plain
+
+
+def app_in_engine(
+    engine: Engine,
+    image_id: str,
+    folder: Path,
+    *,
+    released: Released,
+    read_range: ReadRange | None,
+    travels: bool,
+    run_label: str,
+    stop: Stop,
+) -> SavedApp:
+    """`folder` keeps what comes out of the engine for as long as it is read. `released` says what
+    the registry has, and `read_range` (Registry.read_range) reads it; without a registry, an empty
+    one and None. What does not travel is not compressed."""
+    started = time.monotonic()
+    known = released.whole_app()
+    if known and read_range and image_id in (known.image_id, known.config_digest):
+        log.info("app: as it was released, and whole in the registry")
+        return app_in_registry(known.config, known.layers, read_range)
+    there = released.blobs() if read_range else {}
+    stored = _take(engine, image_id, folder, there, run_label, stop)
+    saved = assemble(stored, there, read_range, compress_in=folder if travels else None, stop=stop)
+    if known and _is_alike(saved.image, known):
+        saved = replace(saved, image=replace(saved.image, config=known.config))
+    new = [layer for layer in saved.image.layers if layer.diff_id not in there]
+    log.info(
+        "app: %d layers, of which the registry lacks %d, %s, out of the engine in %s",
+        len(saved.image.layers),
+        len(new),
+        format_bytes(sum(layer.descriptor.size_bytes for layer in new)),
+        format_duration(time.monotonic() - started),
+    )
+    return saved
+
+
+def _is_alike(app: AppImage, known: ReleasedApp) -> bool:
+    """The same but for the builder's notes: then the released ones, too, need not be sent again."""
+    blobs = [layer.descriptor.digest for layer in app.layers]
+    return blobs == [layer.descriptor.digest for layer in known.layers] and (
+        without_build_cache(app.config) == without_build_cache(known.config)
+    )
+
+
+def app_in_registry(
+    config: bytes, layers: Iterable[ReleasedLayer], read_range: ReadRange
+) -> SavedApp:
+    """An app whose layers are all in the registry: pushed by a builder, or released before."""
+    ranged = [(layer, _blob_range(layer, read_range)) for layer in layers]
+    return SavedApp(
+        image=AppImage(
+            config=config, layers=tuple(_registry_layer(layer, blob) for layer, blob in ranged)
+        ),
+        stored={layer.diff_id: blob for layer, blob in ranged},
+    )
+
+
+def assemble(
+    stored: StoredLayers | StoredBlobs,
+    there: Mapping[Digest, ReleasedLayer],
+    read_range: ReadRange | None,
+    *,
+    compress_in: Path | None,
+    stop: Stop,
+) -> SavedApp:
+    """What came out of the engine, and `there` in the registry. `compress_in` takes the compressed
+    layers; None leaves them as they are."""
+    if isinstance(stored, StoredBlobs):
+        return _from_blobs(stored, there, read_range)
+    return _from_tars(stored, there, read_range, compress_in, stop)
+
+
+def _take(
+    engine: Engine,
+    image_id: str,
+    folder: Path,
+    there: Mapping[Digest, ReleasedLayer],
+    run_label: str,
+    stop: Stop,
+) -> StoredLayers | StoredBlobs:
+    """Layer by layer, if the registry has some of them; what it has none of, `docker save` gives
+    faster as a whole."""
+    diff_ids = _diff_ids(engine, image_id)
+    stored: StoredLayers | StoredBlobs | None = None
+    if any(diff_id in there for diff_id in diff_ids):
+        lacking = dict.fromkeys(diff_id for diff_id in diff_ids if diff_id not in there)
+        have = {layer.descriptor.digest for layer in there.values()}
+        stored = read_layer_store(
+            engine, image_id, diff_ids, tuple(lacking), folder, run_label=run_label, stop=stop
+        ) or read_content_store(
+            engine,
+            image_id,
+            lambda digest: digest not in have,
+            folder,
+            run_label=run_label,
+            stop=stop,
+        )
+    if stored is None:
+        archive = save_image(engine, image_id, folder / "app.tar", stop)
+        stored = read_archive(archive, engine.facts.store)
+    return stored
+
+
+def _diff_ids(engine: Engine, image_id: str) -> tuple[Digest, ...]:
+    response = engine.request("GET", f"/images/{image_id}/json")
+    engine.check(response, f"look at image {image_id}")
+    return tuple(response.json()["RootFS"].get("Layers") or ())
+
+
+def _from_tars(
+    stored: StoredLayers,
+    there: Mapping[Digest, ReleasedLayer],
+    read_range: ReadRange | None,
+    compress_in: Path | None,
+    stop: Stop,
+) -> SavedApp:
+    diff_ids: list[Digest] = json.loads(stored.config)["rootfs"]["diff_ids"]
+    lacking = {diff_id: tar for diff_id, tar in stored.tars.items() if diff_id not in there}
+    layers = _packed(lacking, compress_in, stop)
+    contents: dict[Digest, Content] = dict(stored.tars)
+    for diff_id in set(diff_ids) - set(layers):
+        assert read_range is not None  # noqa: S101 - else the registry would have nothing
+        blob = _blob_range(there[diff_id], read_range)
+        layers[diff_id] = _registry_layer(there[diff_id], blob)
+        contents.setdefault(diff_id, blob)
+    image = AppImage(config=stored.config, layers=tuple(layers[diff_id] for diff_id in diff_ids))
+    return SavedApp(image=image, stored=contents)
+
+
+def _from_blobs(
+    stored: StoredBlobs, there: Mapping[Digest, ReleasedLayer], read_range: ReadRange | None
+) -> SavedApp:
+    """The engine's own blobs, also where the registry has another one of the same content: the
+    engine knows the image by the manifest, and would have to be given the other one."""
+    by_blob = {layer.descriptor.digest: layer for layer in there.values()}
+    diff_ids: list[Digest] = json.loads(stored.config)["rootfs"]["diff_ids"]
+    contents: dict[Digest, Content] = {}
+    layers: list[Layer] = []
+    for diff_id, given in zip(diff_ids, stored.manifest["layers"], strict=True):
+        digest: Digest = given["digest"]
+        content: Content | None = stored.layers.get(digest)
+        if content is None:
+            assert read_range is not None  # noqa: S101 - else all were taken
+            content = _blob_range(by_blob[digest], read_range)
+        media_type: str = given["mediaType"]
+        descriptor = Descriptor(
+            media_type=_OCI_TYPES.get(media_type, media_type),
+            digest=digest,
+            size_bytes=given["size"],
+        )
+        contents[diff_id] = content
+        layers.append(_layer(descriptor, diff_id, content))
+    image = AppImage(config=stored.config, layers=tuple(layers))
+    return SavedApp(image=image, stored=contents)
+
+
+def _packed(
+    tars: Mapping[Digest, FileRange], folder: Path | None, stop: Stop
+) -> dict[Digest, Layer]:
+    if folder is None:
+        return {diff_id: _plain(diff_id, tar) for diff_id, tar in tars.items()}
+    with workers(os.cpu_count() or 1, "gzip", stop) as pool:
+        done = pool.map(lambda item: _compress(item[0], item[1], folder, stop), tars.items())
+        return dict(zip(tars, done, strict=True))
+
+
+def _plain(diff_id: Digest, tar: FileRange) -> Layer:
+    descriptor = Descriptor(media_type=LAYER_TYPE, digest=diff_id, size_bytes=tar.size_bytes)
+    return _layer(descriptor, diff_id, tar)
+
+
+def _compress(diff_id: Digest, tar: FileRange, folder: Path, stop: Stop) -> Layer:
+    """No name and no time in the gzip header, so the same tar gives the same blob."""
+    from isal import isal_zlib
+
+    target = folder / f"{diff_id.removeprefix('sha256:')}.tar.gz"
+    packer = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, 31)  # 31: a gzip header around it
+    plain, packed = hashlib.sha256(), hashlib.sha256()
+    with target.open("xb") as file:
+
+        def write(data: bytes) -> None:
+            packed.update(data)
+            file.write(data)
+
+        for start in range(0, tar.size_bytes, _STEP):
+            stop.check()
+            chunk = tar.read(start, start + _STEP)
+            plain.update(chunk)
+            write(packer.compress(chunk))
+        write(packer.flush())
+        size = file.tell()
+    if plain.hexdigest() != diff_id.removeprefix("sha256:"):
+        raise BuildError(
+            f"The engine gave other bytes for layer {diff_id} than it built",
+            seen=f"sha256:{plain.hexdigest()}",
+            do="Its storage is damaged; build with `no-cache: true`, or clean it.",
+        )
+    descriptor = Descriptor(
+        media_type=GZIP_LAYER_TYPE, digest=Digest(f"sha256:{packed.hexdigest()}"), size_bytes=size
+    )
+    return _layer(descriptor, diff_id, FileRange(path=target, start=0, size_bytes=size))
+
+
+def _registry_layer(layer: ReleasedLayer, blob: BlobRange) -> Layer:
+    given = layer.descriptor
+    descriptor = Descriptor(
+        media_type=_OCI_TYPES.get(given.media_type, given.media_type),
+        digest=given.digest,
+        size_bytes=given.size_bytes,
+    )
+    return _layer(descriptor, layer.diff_id, blob)
+
+
+def _blob_range(layer: ReleasedLayer, read_range: ReadRange) -> BlobRange:
+    blob = layer.descriptor
+    return BlobRange(read_range, layer.repository, blob.digest, blob.size_bytes)
+
+
+def _layer(descriptor: Descriptor, diff_id: Digest, content: Content) -> Layer:
+    return Layer(descriptor=descriptor, diff_id=diff_id, origin="app", read=content.read)

@@ -1,0 +1,173 @@
+"""Asks the API server what each apply would do, before anything is written."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from modelferry.cluster.client import Cluster
+from modelferry.cluster.transport import Refused
+from modelferry.rollout.changes import autoscaling
+from modelferry.rollout.changes.decide import Action, Change, decided, is_replaceable
+from modelferry.rollout.changes.placed import Placed, with_body
+from modelferry.rollout.changes.refusals import Refusal, error_of
+from modelferry.rollout.objects.field_managers import conflicts, is_scaled
+from modelferry.rollout.objects.fields import without
+
+log = logging.getLogger("modelferry.rollout")
+
+Object = Mapping[str, Any]
+Tolerate = Callable[[Refused], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """What came of each object, in their order: what an apply would do, or why it would not."""
+
+    planned: tuple[Change, ...]
+    refusals: tuple[Refusal, ...]
+
+
+def look(
+    cluster: Cluster,
+    objects: Sequence[Placed],
+    *,
+    not_there_yet: Sequence[Placed],
+    force: bool,
+    tolerate: Tolerate,
+) -> tuple[Change, ...]:
+    """Raises one RolloutError with everything that the cluster would refuse.
+
+    `not_there_yet`: objects whose namespace or kind comes with this very set. `tolerate` says of
+    a refusal that it may not come when it counts.
+    """
+    answers = ask(cluster, objects, not_there_yet=not_there_yet, force=force)
+    refusals: list[Refusal] = []
+    tolerated: list[Change] = []
+    for refusal in answers.refusals:
+        if tolerate(refusal.refused):
+            log.warning("%s: %s", refusal.placed.label, refusal.refused.message)
+            tolerated.append(_unchecked(cluster, refusal.placed, "the image is not there yet"))
+        elif cause := comes_with(refusal, answers.planned):
+            tolerated.append(_unchecked(cluster, refusal.placed, f"{cause.label} comes with it"))
+        else:
+            refusals.append(refusal)
+    if refusals:
+        raise error_of(refusals)
+    known = {change.placed.key: change for change in (*answers.planned, *tolerated)}
+    return tuple(known[placed.key] for placed in objects)
+
+
+def ask(
+    cluster: Cluster,
+    objects: Sequence[Placed],
+    *,
+    not_there_yet: Sequence[Placed] = (),
+    force: bool = False,
+) -> Answers:
+    scaled = autoscaling.scaled(cluster, [entry for entry in objects if entry not in not_there_yet])
+
+    def one(placed: Placed) -> Change | Refusal:
+        if placed in not_there_yet:
+            why = "its namespace or its kind comes with it"
+            return Change(placed=placed, action=Action.UNCHECKED, live=None, why=why)
+        try:
+            return _look(cluster, placed, force, scaled)
+        except Refused as refused:
+            return Refusal(placed=placed, refused=refused)
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(one, objects))
+    return Answers(
+        planned=tuple(entry for entry in found if isinstance(entry, Change)),
+        refusals=tuple(entry for entry in found if isinstance(entry, Refusal)),
+    )
+
+
+def _unchecked(cluster: Cluster, placed: Placed, why: str) -> Change:
+    live = cluster.get(placed.resource, placed.manifest.name, placed.namespace)
+    return Change(placed=placed, action=Action.UNCHECKED, live=live, why=why)
+
+
+def comes_with(refusal: Refusal, planned: Sequence[Change]) -> Placed | None:
+    """What is missed is made by this very set, before it is needed."""
+    message = refusal.refused.message
+    if "not found" not in message and "was found" not in message:
+        return None
+    for change in planned:
+        name = change.placed.manifest.name
+        if change.live is None and f" {name} " in f" {_words(message)} ":
+            kind = change.placed.resource.kind.lower()
+            if kind in message.lower().replace(" ", ""):
+                return change.placed
+    return None
+
+
+def _words(message: str) -> str:
+    return "".join(c if c.isalnum() or c in "-." else " " for c in message.replace("/", " "))
+
+
+def _look(cluster: Cluster, placed: Placed, force: bool, scaled: Collection[str]) -> Change:
+    live = cluster.get(placed.resource, placed.manifest.name, placed.namespace)
+    if live is not None and "deletionTimestamp" in live["metadata"]:
+        why = "the one that is there is being deleted"
+        return Change(placed=placed, action=Action.REPLACE, live=live, why=why)
+    wanted = autoscaling.left_alone(placed, live, scaled)
+    if wanted is not placed:
+        log.info("%s: its replicas are left to its autoscaler", placed.label)
+    try:
+        change = _try(cluster, wanted, live, force=force)
+    except Refused as refused:
+        if live is None:
+            raise
+        change = _other_way(cluster, wanted, live, refused)
+    if change.action is Action.REPLACE and live is not None:
+        uid = live["metadata"]["uid"]
+        cluster.delete(
+            placed.resource, placed.manifest.name, placed.namespace, uid=uid, dry_run=True
+        )
+    return change
+
+
+def _other_way(cluster: Cluster, placed: Placed, live: Object, refused: Refused) -> Change:
+    if conflicts(refused):
+        return _settle(cluster, placed, live, refused)
+    if refused.code == 422 and is_replaceable(placed):
+        _try_to_create(cluster, placed)
+        why = "it cannot be changed in place"
+        return Change(placed=placed, action=Action.REPLACE, live=live, why=why)
+    raise refused
+
+
+def _try(cluster: Cluster, placed: Placed, live: Object | None, *, force: bool) -> Change:
+    result = cluster.apply(
+        placed.resource, placed.body, placed.namespace, dry_run=True, force=force
+    )
+    return decided(placed, live, result, force=force)
+
+
+def _settle(cluster: Cluster, placed: Placed, live: Object, refused: Refused) -> Change:
+    """Leaves an autoscaler its replicas, and takes what the tools before us had."""
+    found = conflicts(refused)
+    scaled = [conflict for conflict in found if is_scaled(conflict, live) and not conflict.yields]
+    if scaled:
+        log.info("%s: replicas are left to %s", placed.label, scaled[0].manager)
+        body = without(placed.body, ("spec", "replicas"))
+        placed = with_body(placed, body)
+    strangers = [c for c in found if c not in scaled and not c.yields]
+    if strangers:
+        raise refused
+    return _try(cluster, placed, live, force=len(scaled) < len(found))
+
+
+def _try_to_create(cluster: Cluster, placed: Placed) -> None:
+    """Under another name, for the old one is still there: a replacement that would be refused
+    must not cost the object that runs."""
+    try:
+        cluster.try_to_create(placed.resource, placed.body, placed.namespace)
+    except Refused as refused:
+        if "exceeded quota" not in refused.message:  # the old one's share is free by then
+            raise

@@ -1,0 +1,88 @@
+"""Who owns which field of an object (server-side apply), and whose fields we may take. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from modelferry.cluster.client import FIELD_MANAGER
+from modelferry.cluster.transport import Refused
+from modelferry.rollout.objects import owned_fields
+
+Object = Mapping[str, Any]
+
+# Tools by which this same manifest may have been applied before.
+_YIELDING = re.compile(r"kubectl(-.*)?|before-first-apply|k8s-deploy")
+# Of these we take over all fields, so that one which left the manifest leaves the object, too.
+_TAKEN_OVER = {
+    ("kubectl-client-side-apply", "Update"),
+    ("before-first-apply", "Update"),
+    ("kubectl", "Apply"),
+    ("k8s-deploy", "Apply"),
+}
+_CONFLICT = re.compile(r'conflict with "(?P<manager>[^"]*)"')
+_SCALED = ".spec.replicas"
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    manager: str
+    field: str
+
+    @property
+    def yields(self) -> bool:
+        return bool(_YIELDING.fullmatch(self.manager))
+
+    def __str__(self) -> str:
+        return f"{self.field} is owned by {self.manager}"
+
+
+def conflicts(refused: Refused) -> tuple[Conflict, ...]:
+    """Empty when the refusal is another one."""
+    return tuple(
+        Conflict(match["manager"], cause.field)
+        for cause in refused.causes
+        if cause.reason == "FieldManagerConflict" and (match := _CONFLICT.search(cause.message))
+    )
+
+
+def is_scaled(conflict: Conflict, live: Object) -> bool:
+    """An autoscaler owns the count: it writes through the `scale` subresource."""
+    return conflict.field == _SCALED and any(
+        entry["manager"] == conflict.manager and entry.get("subresource") == "scale"
+        for entry in live["metadata"].get("managedFields") or ()
+    )
+
+
+def taken_over(managed: Sequence[Object], api_version: str) -> list[Object] | None:
+    """`managed` with the fields of the tools before us moved to our own entry; None: nothing to
+    move. As kubectl does for itself when it turns to server-side apply."""
+    moved = [entry for entry in managed if _is_taken_over(entry, api_version)]
+    if not moved:
+        return None
+    ours = [entry for entry in managed if _is_ours(entry, api_version)]
+    rest = [entry for entry in managed if entry not in moved and entry not in ours]
+    fields: dict[str, Any] = {}
+    for entry in (*ours, *moved):
+        fields = owned_fields.union(fields, entry.get("fieldsV1") or {})
+    base = ours[0] if ours else moved[0]
+    union = {**base, "manager": FIELD_MANAGER, "operation": "Apply", "fieldsV1": fields}
+    return [union, *rest]
+
+
+def _is_taken_over(entry: Object, api_version: str) -> bool:
+    return (
+        (entry.get("manager"), entry.get("operation")) in _TAKEN_OVER
+        and not entry.get("subresource")
+        and entry.get("apiVersion") == api_version
+    )
+
+
+def _is_ours(entry: Object, api_version: str) -> bool:
+    return (
+        entry.get("manager") == FIELD_MANAGER
+        and entry.get("operation") == "Apply"
+        and entry.get("apiVersion") == api_version
+    )

@@ -1,0 +1,205 @@
+"""A run's turn at a release: alone by its Lease, not after a newer run, on record from the first
+write to the verdict."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from modelferry.cluster.access_review import Own
+from modelferry.cluster.client import Cluster
+from modelferry.cluster.resources import LEASES, SECRETS
+from modelferry.cluster.transport import Refused
+from modelferry.errors import Cancelled, FerryError, RolloutError
+from modelferry.rollout import apply
+from modelferry.rollout.changes.decide import Change
+from modelferry.rollout.release import history, stale, waiting
+from modelferry.rollout.release.history import Record
+from modelferry.rollout.release.lease import Hold, Superseded, within
+from modelferry.rollout.release.rollback import Before
+from modelferry.rollout.release.stale import Intent
+
+log = logging.getLogger("modelferry.rollout")
+
+_CANCEL_S = 1.5
+
+
+@dataclass(slots=True, kw_only=True)
+class Turn:
+    """`record` is this run's own, once it has begun to write."""
+
+    cluster: Cluster
+    release: str
+    namespace: str
+    intent: Intent
+    hold: Hold | None
+    records: tuple[Record, ...]  # of earlier runs, newest first
+    keeps_records: bool = True
+    record: Record | None = field(default=None)
+
+    @property
+    def inherited(self) -> tuple[Before, ...]:
+        """What a run that came to no good end had found, and never brought back."""
+        return self.records[0].unsettled if self.records else ()
+
+    @property
+    def has_good(self) -> bool:
+        return history.current(self.records) is not None
+
+    @property
+    def number(self) -> int | None:
+        return self.record.number if self.record and self.keeps_records else None
+
+    def check(self) -> None:
+        """Before each write. Raises Superseded."""
+        if self.hold:
+            self.hold.check()
+
+    def heed(self) -> None:
+        """While we only look on. Raises Superseded, also to make way for a newer run."""
+        if self.hold:
+            self.hold.heed()
+
+    def begin(self, record: Record) -> None:
+        """From here on, a run that finds this record knows what there was before."""
+        number = self.records[0].number + 1 if self.records else 1
+        self.record = replace(record, number=number)
+        self._write()
+
+    def end(self, verdict: str, why: str = "") -> None:
+        if self.record is not None:
+            self.record = self.record.ended(verdict, " ".join(why.split()))
+            self._write()
+
+    def _write(self) -> None:
+        """A history that cannot be written is no reason to fail a rollout, or to leave it half."""
+        if self.record is None or not self.keeps_records or (self.hold and self.hold.is_lost):
+            return
+        body = history.to_secret(self.release, (self.record, *map(_closed, self.records)))
+        try:
+            apply.keep(self.cluster, SECRETS, body, self.namespace)
+        except Refused as refused:
+            self.keeps_records = refused.code == 404  # the namespace comes with this very set
+            if self.keeps_records:
+                return
+            log.warning("no record of this release is kept: %s", refused.message)
+        except FerryError as error:
+            log.warning("the record of this release could not be written: %s", error.what)
+
+
+def _closed(record: Record) -> Record:
+    """The newest knows all that is not settled yet."""
+    verdict = history.INTERRUPTED if record.verdict == history.PENDING else record.verdict
+    return replace(record, verdict=verdict, before=())
+
+
+@contextmanager
+def taken(
+    cluster: Cluster,
+    release: str,
+    namespace: str,
+    intent: Intent,
+    *,
+    wait_s: float,
+    allow_older: bool = False,
+) -> Generator[Turn]:
+    """Raises Superseded for a run that is too old; waits for one that writes at the moment."""
+    hold = waiting.take(cluster, release, namespace, intent, wait_s=wait_s, allow_older=allow_older)
+    try:
+        found = read(cluster, release, namespace)
+        if not allow_older:
+            guard(intent, found or ())
+        if found and found[0].verdict == history.PENDING:
+            log.warning("%s came to no end; going on from there", found[0].intent.name)
+        now = Turn(
+            cluster=cluster,
+            release=release,
+            namespace=namespace,
+            intent=intent,
+            hold=hold,
+            records=found or (),
+            keeps_records=found is not None,
+        )
+        try:
+            yield now
+        except Cancelled:
+            within(_CANCEL_S, lambda: now.end(history.CANCELLED))
+            raise
+    finally:
+        if hold:
+            hold.release()
+
+
+def own(release: str, namespace: str) -> tuple[Own, ...]:
+    """What a run keeps for itself in the namespace, if it may."""
+    record = "no history is kept, and a rollback goes by the live objects"
+    return (
+        Own(resource=SECRETS, namespace=namespace, name=history.secret_name(release), loss=record),
+        Own(
+            resource=LEASES,
+            namespace=namespace,
+            name=waiting.lease_name(release),
+            loss="nothing keeps two runs of this release apart",
+        ),
+    )
+
+
+def read(cluster: Cluster, release: str, namespace: str) -> tuple[Record, ...] | None:
+    """Newest first. None, with a word in the log, where we may not look."""
+    try:
+        secret = cluster.get(SECRETS, history.secret_name(release), namespace)
+    except Refused as refused:
+        if refused.code != 403:
+            raise
+        log.warning(
+            "no history of this release is kept, it goes by the live objects: %s", refused.message
+        )
+        return None
+    return history.of_secret(secret) if secret else ()
+
+
+def guard(intent: Intent, records: Sequence[Record]) -> None:
+    """Raises Superseded, naming the newer run, when one has deployed."""
+    deployed = [record for record in records if record.is_live]
+    winner = stale.newer(intent, (record.intent for record in deployed))
+    if winner is None:
+        return
+    record = next(record for record in deployed if record.intent == winner)
+    raise too_old(intent, winner, record.said)
+
+
+def too_old(intent: Intent, winner: Intent, seen: str) -> RolloutError:
+    return Superseded(
+        f"{winner.name} has deployed this release, and is newer than {intent.name}",
+        seen=seen,
+        do="Nothing, or set `allow-older: true` to deploy the older one; running this job again"
+        " counts as wanting it now.",
+    )
+
+
+def marks(intent: Intent, release: str, digest: str, model_version: str) -> Mapping[str, str]:
+    """Annotations of the workloads: without a history they say who was here last."""
+    return {
+        "run": str(intent),
+        "release": release,
+        "image-digest": digest,
+        "model-version": model_version,
+    }
+
+
+def guard_live(intent: Intent, release: str, planned: Iterable[Change]) -> None:
+    """As `guard`, by what the live objects say."""
+    for change in planned:
+        said = (change.live or {"metadata": {}})["metadata"].get("annotations") or {}
+        run = said.get("modelferry/run")
+        if run and said.get("modelferry/release", release) == release:
+            winner = stale.newer(intent, [Intent.parse(run)])
+            if winner:
+                raise too_old(intent, winner, f"{change.placed.label} says so.")
+
+
+def now_utc() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,206 @@
+"""Brings back what was there before a rollout, as far as it can be brought, and watches it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from modelferry.cluster.client import FIELD_MANAGER, Cluster
+from modelferry.cluster.transport import Refused
+from modelferry.errors import FerryError, RollbackError, RolloutError, RolloutFailed
+from modelferry.rollout import apply
+from modelferry.rollout.changes import dry_run
+from modelferry.rollout.changes.decide import Action, Change
+from modelferry.rollout.changes.placed import Placed, ordered
+from modelferry.rollout.objects import owned_fields
+from modelferry.rollout.release import history, rollback
+from modelferry.rollout.release.lease import Superseded
+from modelferry.rollout.release.rollback import Before
+from modelferry.rollout.release.turn import Turn
+from modelferry.rollout.spec import DeploySpec
+from modelferry.rollout.watching import evidence, watch
+from modelferry.rollout.watching.board import Applied, Board
+
+log = logging.getLogger("modelferry.rollout")
+
+Object = Mapping[str, Any]
+_FIRST = (
+    "There is nothing to return to: this is the first release. Its objects are left for you to"
+    " look at; the next run goes on from them."
+)
+
+
+@contextmanager
+def undone(
+    spec: DeploySpec, now: Turn, before: tuple[Before, ...], previous: str | None
+) -> Generator[None]:
+    """What fails within is on record, and undone: a bug of ours, too, which is raised as it is."""
+    try:
+        yield
+    except Superseded:
+        now.end(history.SUPERSEDED)
+        raise
+    except FerryError as error:
+        raise after(error, spec, now, before, previous) from error
+    except Exception as bug:
+        told = after(RolloutError(bug_text(bug)), spec, now, before, previous)
+        if isinstance(told, RollbackError):
+            log.warning("%s", told)
+        raise
+
+
+def bug_text(bug: Exception) -> str:
+    return f"a bug in Modelferry: {type(bug).__name__}: {bug}"
+
+
+def after(
+    error: FerryError, spec: DeploySpec, now: Turn, before: tuple[Before, ...], previous: str | None
+) -> FerryError:
+    """What a run ends with that failed after its first write. The evidence is in `error`: nothing
+    is undone before it was seen."""
+    failed = RolloutFailed(error.what, seen=error.seen, do=error.do, annotations=error.annotations)
+    failed.previous_image = previous
+    log.error("%s\n%s", error.what, error.seen)  # a cancel in mid-rollback must not lose it
+    if not spec.rollback:
+        now.end(history.FAILED, error.what)
+        return _ends(failed, "It is left as it is, for `rollback` is false.")
+    if rollback.is_first(before) and not now.has_good:
+        now.end(history.FAILED, error.what)
+        return _ends(failed, _FIRST)
+    log.info("returning to what was there before")
+    try:
+        undo(now, before, timeout_s=spec.rollback_timeout_s)
+    except Superseded as superseded:
+        now.end(history.SUPERSEDED, error.what)
+        return _ends(failed, f"It was not rolled back: {superseded.what}.")
+    except FerryError as second:
+        now.end(history.ROLLBACK_FAILED, error.what)
+        return _both(failed, second)
+    now.end(history.ROLLED_BACK, error.what)
+    failed.rolled_back = True
+    return _ends(failed, "What was there before is back, and ready.")
+
+
+def _ends(failed: RolloutFailed, sentence: str) -> RolloutFailed:
+    log.info("%s", sentence)
+    failed.seen = "\n\n".join(filter(None, (failed.seen, sentence)))
+    return failed
+
+
+def _both(first: RolloutFailed, second: FerryError) -> RollbackError:
+    failed = RollbackError(
+        f"{first.what}; and the rollback failed: {second.what}",
+        seen=f"{first.seen}\n\nThe rollback: {second}",
+        do="\n".join(filter(None, (second.do, first.do))),
+        annotations=first.annotations,
+    )
+    failed.previous_image = first.previous_image
+    return failed
+
+
+def undo(now: Turn, befores: Sequence[Before], *, timeout_s: float) -> None:
+    """Raises RollbackError with everything that could not be brought back, after all the rest
+    has been; Superseded when a newer run takes over."""
+    deadline = time.monotonic() + timeout_s
+    new = ours([before.placed for before in befores if before.uid is None], now.cluster)
+    away = rollback.removals([placed for placed, _ in new])
+    alive = {placed.key: live for placed, live in new}
+    problems = remove_all(now, away.first, alive, deadline)
+    applied, refused = _restore(now, befores, deadline)
+    problems += refused
+    problems += remove_all(now, away.last, alive, deadline)
+    for placed in away.kept:
+        log.warning("%s is new and stays: others may have put something into it", placed.label)
+    problems += _follow(now, applied, deadline - time.monotonic(), timeout_s)
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if problems[1:] else ""
+        raise RollbackError(
+            f"not all is as it was before: {problems[0].splitlines()[0]}{more}",
+            seen="\n".join(f"- {problem}" for problem in problems),
+            do="Mend these by hand, or deploy a release that is good; the next run goes on from"
+            " what was there before.",
+        )
+
+
+def remove_all(
+    now: Turn, objects: Sequence[Placed], alive: Mapping[str, Object], deadline: float
+) -> list[str]:
+    """All at once, for each may take its grace period; what went wrong with some."""
+
+    def one(placed: Placed) -> str:
+        try:
+            now.check()
+            log.info("removing %s: it was not there before", placed.label)
+            apply.remove(now.cluster, placed, alive[placed.key], deadline)
+        except Superseded:
+            raise
+        except FerryError as error:
+            return error.what
+        return ""
+
+    with ThreadPoolExecutor(8) as pool:
+        return [problem for problem in pool.map(one, objects) if problem]
+
+
+def ours(objects: Sequence[Placed], cluster: Cluster) -> list[tuple[Placed, Object]]:
+    """Those that are there now and that we applied; somebody else's of the same name are not."""
+    found: list[tuple[Placed, Object]] = []
+    for placed in objects:
+        live = _live(cluster, placed)
+        if live is not None and owned_fields.of_manager(live, FIELD_MANAGER):
+            found.append((placed, live))
+    return found
+
+
+def _live(cluster: Cluster, placed: Placed) -> Object | None:
+    return cluster.get(placed.resource, placed.manifest.name, placed.namespace)
+
+
+def _restore(
+    now: Turn, befores: Sequence[Before], deadline: float
+) -> tuple[list[Applied], list[str]]:
+    there = [before for before in befores if before.uid is not None]
+    wanted = ordered(
+        [rollback.restored(before, _live(now.cluster, before.placed)) for before in there]
+    )
+    answers = dry_run.ask(now.cluster, wanted)
+    problems = [str(refusal) for refusal in answers.refusals]
+    applied: list[Applied] = []
+    for change in answers.planned:
+        left_s = max(0.0, deadline - time.monotonic())
+        try:
+            applied += apply.carry_out(now.cluster, [change], timeout_s=left_s, check=now.check)
+        except Superseded:
+            raise
+        except FerryError as error:
+            problems.append(f"{change.placed.label}: {_said(error)}")
+    try:
+        apply.unstick(now.cluster, applied)
+    except FerryError as error:
+        problems.append(_said(error))
+    return applied, problems
+
+
+def _said(error: FerryError) -> str:
+    return error.message if isinstance(error, Refused) else error.what
+
+
+def _follow(now: Turn, applied: Sequence[Applied], left_s: float, timeout_s: float) -> list[str]:
+    if not applied:
+        return []
+    log.info("watching what came back")
+    board = Board(targets=applied, epoch_s=time.time() - time.monotonic())
+    outcome = watch.follow(now.cluster, board, timeout_s=max(0.0, left_s), heed=now.heed)
+    if outcome.ready:
+        return []
+    failure = evidence.failure(now.cluster, board, outcome, timeout_s)
+    return [f"{failure.what}\n{failure.seen}"]
+
+
+def as_changes(objects: Sequence[tuple[Placed, Object]]) -> list[Change]:
+    """Objects that will go, so that a snapshot knows them."""
+    return [Change(placed=placed, action=Action.UPDATE, live=live) for placed, live in objects]

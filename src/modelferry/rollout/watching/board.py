@@ -1,0 +1,257 @@
+"""Everything seen of one rollout so far, and what it means now. Fed by watch.py, asks nobody.
+
+Time is handed in, so that every verdict can be told again from a list of objects and moments.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from modelferry.cluster.resources import EVENTS, PODS, REPLICA_SETS, Resource
+from modelferry.rollout.objects import ownership, stuck
+from modelferry.rollout.objects.podspec import containers, images
+from modelferry.rollout.watching import trouble
+from modelferry.rollout.watching.event_log import EventLog
+from modelferry.rollout.watching.findings import Applied, Finding, Judgement
+from modelferry.rollout.watching.inventory import Inventory
+from modelferry.rollout.watching.readiness import has_succeeded, is_observed, state
+from modelferry.rollout.watching.running_image import Digests, container_statuses
+from modelferry.rollout.watching.states import Done, Failed, State, Waiting
+from modelferry.rollout.watching.trouble import Trouble
+
+Object = Mapping[str, Any]
+
+SETTLE_S = 10.0  # so long a container without a readiness probe must be seen running
+_OLD_S = 60.0
+_BACK_OFF_S = 330.0  # a kubelet tries again after five minutes at the latest
+
+
+@dataclass(slots=True)
+class Board:
+    targets: Sequence[Applied]
+    by_tag: Mapping[str, str] = field(default_factory=dict)  # image → the digest it must be
+    old_pods: AbstractSet[str] = frozenset()  # uids of those that were there before the apply
+    checked: Collection[str] = ()  # keys of those whose pods `checks` will ask afterwards
+    epoch_s: float = 0.0  # Unix time where the clock of `now` has its zero
+    _seen: Inventory = field(default_factory=Inventory)
+    _events: EventLog = field(init=False)
+    _judged: dict[str, Judgement] = field(default_factory=dict)  # by the target's key
+    _stale: set[str] = field(default_factory=set)  # uids of which something was heard
+    _all_stale: bool = True
+    _old_troubles: dict[str, frozenset[str]] = field(default_factory=dict)
+    _pulls: dict[str, dict[str, int]] = field(default_factory=dict)  # pod → container → refusals
+    _running_since: dict[str, float] = field(default_factory=dict)  # of container ids
+
+    def __post_init__(self) -> None:
+        self._events = EventLog(old_pods=self.old_pods)
+
+    # What is heard
+
+    def replace(self, resource: Resource, namespace: str | None, listed: Iterable[Object]) -> None:
+        self._all_stale = True
+        if resource == EVENTS:
+            self._events.replace(namespace, listed)
+            return
+        place, now_there = (resource, namespace), tuple(listed)
+        gone = [body for body in self._seen.all(place) if has_succeeded(body)]
+        for body in now_there:
+            self._count_pulls(resource, body)
+        self._seen.replace(place, (*gone, *now_there))
+
+    def put(self, resource: Resource, namespace: str | None, kind: str, body: Object) -> None:
+        """One watch event: ADDED, MODIFIED or DELETED."""
+        if resource == EVENTS:
+            self._hear(namespace, kind, body)
+        elif kind != "DELETED":
+            self._count_pulls(resource, body)
+            self._seen.put((resource, namespace), body)
+        elif not has_succeeded(body):
+            self._seen.remove((resource, namespace), body)
+        self._touch(namespace, body["metadata"].get("uid"))
+        self._touch(namespace, ownership.owner_uid(body))
+
+    def _hear(self, namespace: str | None, kind: str, event: Object) -> None:
+        if kind == "DELETED":
+            return  # it has only grown old
+        known = len(self._events.pulled)
+        self._events.put(event)
+        about = event.get("involvedObject", {})
+        is_claim = about.get("kind") == "PersistentVolumeClaim"
+        self._all_stale |= is_claim or known < len(self._events.pulled)
+        self._touch(namespace, about.get("uid"))
+        if pod := self._seen.of_uid((PODS, namespace), about.get("uid", "")):
+            self._touch(namespace, ownership.owner_uid(pod))
+
+    def _touch(self, namespace: str | None, uid: str | None) -> None:
+        """Something of this object was heard, which tells of those that own it, too."""
+        if uid is None:
+            return
+        self._stale.add(uid)
+        if replica_set := self._seen.of_uid((REPLICA_SETS, namespace), uid):
+            self._touch(namespace, ownership.owner_uid(replica_set))
+
+    def _count_pulls(self, resource: Resource, body: Object) -> None:
+        if resource != PODS:
+            return
+        uid = body["metadata"]["uid"]
+        before = self._seen.of_uid((PODS, body["metadata"].get("namespace")), uid) or {}
+        asked = {status["name"] for status in container_statuses(before) if _is_refused(status)}
+        for status in container_statuses(body):
+            if _is_refused(status) and status["name"] not in asked:
+                counts = self._pulls.setdefault(uid, {})
+                counts[status["name"]] = counts.get(status["name"], 0) + 1
+
+    # What it means
+
+    def judge(self, now: float) -> tuple[tuple[Applied, Judgement], ...]:
+        """Call it at every change and every second: graces run out without an event."""
+        stale, self._stale = self._stale, set()
+        everything, self._all_stale = self._all_stale, False
+        for target in self.targets:
+            known = self._judged.get(target.key)
+            live = self.live(target)
+            uid = live["metadata"]["uid"] if live else target.body["metadata"]["uid"]
+            if everything or known is None or uid in stale or now >= known.until:
+                self._judged[target.key] = self._judge(target, known, now)
+        return tuple((target, self._judged[target.key]) for target in self.targets)
+
+    def findings(self, now: float) -> tuple[Finding, ...]:
+        """Every trouble that stands, of all targets."""
+        return tuple(finding for _, found in self.judge(now) for finding in found.findings)
+
+    def state(self, target: Applied, now: float) -> State:
+        return next(found.state for judged, found in self.judge(now) if judged is target)
+
+    def live(self, target: Applied) -> Object | None:
+        return self._seen.named((target.resource, target.namespace), target.name)
+
+    def pods(self, target: Applied) -> tuple[Object, ...]:
+        """Those of the current template that are not going away."""
+        live = self.live(target)
+        if live is None or not target.runs_pods:
+            return ()
+        if target.resource == PODS:
+            return ownership.current_pods(live, (live,), ())
+        owners = self._owned(REPLICA_SETS, target, live) if live["kind"] == "Deployment" else ()
+        pods = [pod for owner in (live, *owners) for pod in self._owned(PODS, target, owner)]
+        return ownership.current_pods(live, pods, owners)
+
+    def _owned(self, resource: Resource, target: Applied, owner: Object) -> tuple[Object, ...]:
+        return self._seen.owned_by((resource, target.namespace), owner["metadata"]["uid"])
+
+    def _judge(self, target: Applied, known: Judgement | None, now: float) -> Judgement:
+        if not target.is_watched:
+            return Judgement(state=Done())
+        if not self._seen.has_seen((target.resource, target.namespace)):
+            return Judgement(state=Waiting(message="the cluster has not shown it yet"))
+        pods = self.pods(target)
+        digests = Digests(by_tag=self.by_tag, pulled=self._events.pulled, old_pods=self.old_pods)
+        found = state(target.body, self.live(target), pods, digests)
+        settles_at = self._settled_at(target, pods, now) if isinstance(found, Done) else now
+        if settles_at > now:
+            message = f"it has no readiness probe: watched running for {SETTLE_S:.0f} s"
+            found = Waiting(message=message, figures=found.figures)
+        standing = tuple(self._standing(target, found, pods, digests))
+        if target.ran_before:
+            standing = self._patiently(target, standing)
+        before = known.first_seen if known else {}
+        first_seen = {finding.key: before.get(finding.key, now) for finding in standing}
+        ends = [first_seen[finding.key] + finding.trouble.grace_s for finding in standing]
+        return Judgement(
+            state=found,
+            findings=tuple(
+                replace(finding, is_final=now >= end)
+                for finding, end in zip(standing, ends, strict=True)
+            ),
+            first_seen=first_seen,
+            until=min((end for end in (settles_at, *ends) if end > now), default=math.inf),
+        )
+
+    def _patiently(self, target: Applied, standing: tuple[Finding, ...]) -> tuple[Finding, ...]:
+        """Nothing of it was changed, so what troubled it at first sight may heal by what was."""
+        causes = frozenset(found.cause for found in standing)
+        old = self._old_troubles.setdefault(target.key, causes)
+        return tuple(_with_time(found) if found.cause in old else found for found in standing)
+
+    def _settled_at(self, target: Applied, pods: Sequence[Object], now: float) -> float:
+        """A pod without a readiness probe counts as ready before its program has done anything."""
+        if target.key in self.checked or target.resource.kind == "Job":
+            return now
+        since = [now - SETTLE_S]
+        for pod in pods:
+            if pod["status"].get("phase") == "Succeeded":
+                continue
+            probed = {c.name for c in containers(pod) if "readinessProbe" in c.body}
+            for status in pod["status"].get("containerStatuses") or ():
+                running = status.get("state", {}).get("running")
+                if status["name"] in probed or (running and self._is_old(running, now)):
+                    continue
+                known = self._running_since.setdefault(status.get("containerID", ""), now)
+                since.append(known if running else now)
+        return max(since) + SETTLE_S
+
+    def _is_old(self, running: Mapping[str, Any], now: float) -> bool:
+        """Started long ago by the node's clock, which may differ from ours by some seconds."""
+        started = datetime.fromisoformat(running["startedAt"]).timestamp()
+        return now + self.epoch_s - started > _OLD_S
+
+    def _standing(
+        self, target: Applied, found: State, pods: Sequence[Object], digests: Digests
+    ) -> Iterator[Finding]:
+        live = self.live(target)
+        if isinstance(found, Failed):
+            failed = Trouble(cause=found.reason, grace_s=0)
+            yield Finding(target=target, trouble=failed, pod=None)
+        if not isinstance(found, Waiting) or live is None or not is_observed(live):
+            return  # not observed: its pods are still those of the template before
+        for pod in pods:
+            seen = self._of_pod(pod, live) or trouble.of_image(pod, images(live), digests)
+            if seen:
+                yield Finding(target=target, trouble=seen, pod=pod)
+        for pod in self._stuck(target, live):
+            held = trouble.of_stuck(pod, self._of_pod(pod, live))
+            yield Finding(target=target, trouble=held, pod=pod)
+        if owner := self._of_owner(target, live):
+            yield Finding(target=target, trouble=owner, pod=None)
+
+    def _stuck(self, target: Applied, live: Object) -> tuple[Object, ...]:
+        return stuck.pods(live, self._owned(PODS, target, live)) if stuck.may_be(live) else ()
+
+    def _of_pod(self, pod: Object, live: Object) -> Trouble | None:
+        uid = pod["metadata"]["uid"]
+        seen = trouble.of_pod(
+            pod,
+            pulls=self._pulls.get(uid, {}),
+            restarts_are_counted_elsewhere=live["kind"] == "Job",
+        )
+        if seen is None:
+            is_pending = pod.get("status", {}).get("phase") == "Pending"
+            return self._events.trouble_of(uid) if is_pending else None
+        if seen.is_unscheduled:
+            if self._events.is_autoscaled(uid):
+                return replace(seen, grace_s=trouble.NEVER)
+            return trouble.of_claim(seen, self._events.unbound(pod))
+        return seen
+
+    def _of_owner(self, target: Applied, live: Object) -> Trouble | None:
+        if live["kind"] == "Pod":
+            return None
+        if live["kind"] == "Deployment":
+            sets = self._owned(REPLICA_SETS, target, live)
+            told = map(trouble.of_owner, ownership.current_replica_sets(live, sets))
+            return next(filter(None, told), None)
+        return trouble.of_owner(live) or self._events.trouble_of(live["metadata"]["uid"])
+
+
+def _with_time(finding: Finding) -> Finding:
+    grace_s = max(finding.trouble.grace_s, _BACK_OFF_S)
+    return replace(finding, trouble=replace(finding.trouble, grace_s=grace_s))
+
+
+def _is_refused(status: Mapping[str, Any]) -> bool:
+    return trouble.asks_for_image(status)

@@ -1,0 +1,102 @@
+"""What the cluster's events say that the objects themselves do not. Pure: events in, facts out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import Any
+
+from modelferry.rollout.watching import trouble
+from modelferry.rollout.watching.trouble import Trouble
+
+Object = Mapping[str, Any]
+_Name = tuple[str, str]  # namespace and name
+
+# Events about these are told apart by uid or by state; a controller's may be of an earlier rollout.
+_TELLING = ("Pod", "PersistentVolumeClaim")
+
+# What a controller does in every rollout, the earlier ones as well.
+_ROUTINE = ("ScalingReplicaSet", "SuccessfulCreate", "SuccessfulDelete")
+
+
+@dataclass(slots=True)
+class EventLog:
+    old_pods: AbstractSet[str] = frozenset()  # what they pulled was before the apply
+    pulled: set[tuple[str, str]] = field(default_factory=set)  # (node, image)
+    _versions: dict[str, str] = field(default_factory=dict)  # of every event heard
+    _newest: dict[str, Object] = field(default_factory=dict)  # trouble, by the uid it is about
+    _claims: dict[_Name, Object] = field(default_factory=dict)  # likewise, by the claim's name
+    _autoscaled: set[str] = field(default_factory=set)
+    _listed: set[str | None] = field(default_factory=set)  # namespaces
+
+    def replace(self, namespace: str | None, listed: Iterable[Object]) -> None:
+        """The first list is mostly history; of a later one, what is new in it has been missed."""
+        is_first = namespace not in self._listed
+        self._listed.add(namespace)
+        for event in sorted(listed, key=moment):
+            metadata = event["metadata"]
+            if self._versions.get(metadata.get("uid", "")) == metadata.get("resourceVersion", ""):
+                continue
+            if is_first and event.get("involvedObject", {}).get("kind") not in _TELLING:
+                self._remember(event)
+            else:
+                self.put(event)
+
+    def put(self, event: Object) -> None:
+        self._remember(event)
+        about = event.get("involvedObject", {})
+        uid = about.get("uid", "")
+        pulled = trouble.pulled_image(event)
+        if pulled and uid not in self.old_pods:
+            self.pulled.add(pulled)
+        if trouble.is_autoscaled(event):
+            self._autoscaled.add(uid)
+        elif about.get("kind") == "PersistentVolumeClaim":
+            self._put_claim((about.get("namespace", ""), about.get("name", "")), event)
+        elif trouble.of_event(event):
+            self._newest[uid] = event
+        elif trouble.is_healed_by(event):
+            self._newest.pop(uid, None)
+
+    def trouble_of(self, uid: str) -> Trouble | None:
+        event = self._newest.get(uid)
+        return trouble.of_event(event) if event else None
+
+    def is_autoscaled(self, uid: str) -> bool:
+        """A node is on its way for this pod."""
+        return uid in self._autoscaled
+
+    def unbound(self, pod: Object) -> str:
+        """Why a claim of the pod cannot be bound, as far as anybody said so."""
+        for volume in pod["spec"].get("volumes") or ():
+            name = (volume.get("persistentVolumeClaim") or {}).get("claimName", "")
+            if event := self._claims.get((pod["metadata"].get("namespace", ""), name)):
+                said = " ".join(event.get("message", "").split())
+                return f"claim {name} cannot be bound: {said}"
+        return ""
+
+    def _put_claim(self, name: _Name, event: Object) -> None:
+        if trouble.is_unbindable(event):
+            self._claims[name] = event
+        else:
+            self._claims.pop(name, None)
+
+    def _remember(self, event: Object) -> None:
+        metadata = event["metadata"]
+        self._versions[metadata.get("uid", "")] = metadata.get("resourceVersion", "")
+
+
+def telling(events: Iterable[Object]) -> list[Object]:
+    """Those that may explain a failure, oldest first."""
+    told = (event for event in events if event.get("reason") not in _ROUTINE)
+    return sorted(told, key=moment)
+
+
+def moment(event: Object) -> str:
+    """When it happened last, in a form that sorts."""
+    return str(
+        event.get("lastTimestamp")
+        or event.get("eventTime")
+        or event["metadata"].get("creationTimestamp", "")
+    )

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+
+from modelferry.rollout.release.stale import Intent, newer
+
+
+@pytest.mark.parametrize(
+    ("mine", "other", "is_older"),
+    [
+        ("19999999999/1", "20000000001/1", True),
+        ("20000000001/1", "19999999999/1", False),
+        ("9999999999/1", "10000000000/1", True),  # by number, not by text
+        ("100/1", "100/2", True),
+        ("100/2", "100/1", False),
+        ("100/2", "105/1", False),  # run again: wanted now
+        ("103/1", "100/2", False),
+        ("100/1", "100/1", False),
+        ("20000000001/1", "20261122195316/1", False),  # a runner's and a local one
+        ("20261122195316/1", "99999999999/1", False),
+        ("20261122195316/1", "20261122195317/1", True),
+        ("20261122195316/1", "20000000001/1", False),
+        ("nightly-a/1", "nightly-b/1", False),
+        ("nightly/1", "nightly/2", True),
+        ("100/1", "nightly/1", False),
+    ],
+)
+def test_order(mine: str, other: str, *, is_older: bool) -> None:
+    assert Intent.parse(mine).is_older_than(Intent.parse(other)) is is_older
+
+
+def test_the_winner_is_named() -> None:
+    deployed = [Intent("100", 1), Intent("105", 1)]
+    assert newer(Intent("103", 1), deployed) == Intent("105", 1)
+    assert newer(Intent("106", 1), deployed) is None
+
+
+def test_names() -> None:
+    assert Intent.parse("7/2").name == "run 7, attempt 2"
+    assert Intent.parse("7/1").name == "run 7"
+    assert str(Intent.parse("7")) == "7/1"

@@ -1,0 +1,96 @@
+"""What becomes of a run that fails after its first write. Nothing was there, so no cluster is
+asked; tests/integration/deploy/test_releases.py brings real objects back."""
+
+from __future__ import annotations
+
+import logging
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from modelferry.cluster.client import Cluster
+from modelferry.errors import Cancelled, RolloutError, RolloutFailed
+from modelferry.rollout.release import history
+from modelferry.rollout.release.history import Record
+from modelferry.rollout.release.lease import Superseded
+from modelferry.rollout.release.stale import Intent
+from modelferry.rollout.release.turn import Turn
+from modelferry.rollout.release.undo import undone
+from modelferry.rollout.spec import DeploySpec
+
+
+def record(number: int, verdict: str) -> Record:
+    return Record(
+        number=number, verdict=verdict, image="r/app:1", digest="sha256:1", run="1/1", started=""
+    )
+
+
+@pytest.fixture
+def now() -> Turn:
+    turn = Turn(
+        cluster=cast("Cluster", None),
+        release="app",
+        namespace="n",
+        intent=Intent("2", 1),
+        hold=None,
+        records=(record(1, history.SUCCEEDED),),
+        keeps_records=False,
+    )
+    turn.begin(record(0, history.PENDING))
+    return turn
+
+
+def spec(**more: Any) -> DeploySpec:
+    return cast("DeploySpec", SimpleNamespace(**{"rollback": True, "rollback_timeout_s": 5} | more))
+
+
+def verdict(now: Turn) -> str:
+    assert now.record
+    return now.record.verdict
+
+
+def test_what_fails_is_undone(now: Turn) -> None:
+    with pytest.raises(RolloutFailed) as raised, undone(spec(), now, (), "r/app:0"):
+        raise RolloutError("it crashed")
+    assert raised.value.rolled_back
+    assert raised.value.previous_image == "r/app:0"
+    assert verdict(now) == history.ROLLED_BACK
+
+
+def test_so_is_what_a_bug_of_ours_broke_and_the_bug_is_told(
+    now: Turn, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "modelferry")
+    bug = TypeError("'>=' not supported")
+    with pytest.raises(TypeError) as raised, undone(spec(), now, (), None):
+        raise bug
+    assert raised.value is bug
+    assert verdict(now) == history.ROLLED_BACK
+    assert now.record
+    assert now.record.why == "a bug in Modelferry: TypeError: '>=' not supported"
+    assert "What was there before is back, and ready." in caplog.text
+
+
+def test_a_bug_without_rollback_leaves_it_and_closes_the_record(now: Turn) -> None:
+    with pytest.raises(KeyError), undone(spec(rollback=False), now, (), None):
+        raise KeyError("metadata")
+    assert verdict(now) == history.FAILED
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [(Superseded("a newer run"), history.SUPERSEDED), (Cancelled("cancelled"), history.PENDING)],
+)
+def test_what_another_run_or_a_person_ended_is_left_to_them(
+    now: Turn, error: BaseException, expected: str
+) -> None:
+    with pytest.raises(type(error)), undone(spec(), now, (), None):
+        raise error
+    assert verdict(now) == expected
+
+
+def test_what_goes_well_is_no_matter_of_it(now: Turn) -> None:
+    with undone(spec(), now, (), None):
+        pass
+    assert verdict(now) == history.PENDING

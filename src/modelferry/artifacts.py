@@ -65,13 +65,6 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class App:
-    """The image that the user's Dockerfile gave, without the model, in the engine."""
-
-    image_id: str  # config digest on the classic store, manifest digest on containerd's
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Descriptor:
     """OCI content descriptor (image-spec, descriptor.md)."""
 

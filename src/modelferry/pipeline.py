@@ -209,7 +209,6 @@ def _build(
             spec,
             model,
             images=images,
-            labels=(),
             annotations=_annotations(context),
             load=plan.tests is not None or plan.push is None,
             destination=to,

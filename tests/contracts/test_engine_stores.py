@@ -49,7 +49,7 @@ def yard(request: pytest.FixtureRequest, connect: Connect, make_yard: MakeYard) 
 def image_id(yard: Yard, tmp_path: Path) -> str:
     folder = tmp_path / "build"
     folder.mkdir()
-    return build_app(yard.spec(), yard.images, "app", temp=folder, workspace=yard.context).image_id
+    return build_app(yard.spec(), yard.images, "app", temp=folder, workspace=yard.context)
 
 
 def diff_ids(engine: Engine, image_id: str) -> list[Digest]:

@@ -214,8 +214,8 @@ def test_an_engine_that_lacks_the_apps_layers_gets_them_too(
     compressed = yard.engine.facts.store == "containerd"
     spec = replace(yard.spec(), builder="docker" if compressed else testbed["TESTBED_BUILDKIT"])
     app = build_app(spec, yard.images, "app", temp=tmp_path, workspace=yard.context)
-    saved = whole_app(yard.engine, app.image_id, tmp_path)
-    yard.engine.client.images.remove(app.image_id, force=True)
+    saved = whole_app(yard.engine, app, tmp_path)
+    yard.engine.client.images.remove(app, force=True)
     if compressed:
         yard.engine.client.api.prune_builds()  # an engine of the tests alone
     composed = compose(saved.image, (), labels=(("a", "b"),))

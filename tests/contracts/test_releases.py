@@ -14,7 +14,7 @@ import pytest
 
 from modelferry.artifacts import Model
 from modelferry.engine import Engine
-from modelferry.image.compose import FILES_ANNOTATION
+from modelferry.image.released import FILES
 from modelferry.plan.spec import PushPlan
 from tests.contracts.conftest import Connect, MakeYard
 from tests.contracts.image_yard import SMALL, sha256_in, sha256_of
@@ -187,7 +187,7 @@ def test_what_the_managed_tags_leave_for_the_next_run(world: World) -> None:
     said = json.loads(app.data)["annotations"]
     assert said["modelferry.image"] == image.digest
     layer = json.loads(image.data)["layers"][-1]["annotations"]
-    assert json.loads(layer[FILES_ANNOTATION])[0]["uri"] == model.files[0].file.uri
+    assert json.loads(layer[FILES])[0]["uri"] == model.files[0].file.uri
     config = json.loads(registry.read_blob(repository, json.loads(app.data)["config"]["digest"]))
     assert config["moby.buildkit.cache.v0"]
     assert b"moby" not in found.image.config

@@ -193,7 +193,6 @@ def build(
             replace(spec, **given),
             opened(model, in_context=in_context) if model else None,
             images=images,
-            labels=(),
             temp=temp,
             workspace=context,
             **settings,

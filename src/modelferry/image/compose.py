@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modelferry.artifacts import Descriptor, FetchedFile, Layer, Model
+from modelferry.artifacts import Descriptor, Layer, Model
 from modelferry.values import Digest
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
@@ -21,8 +21,6 @@ LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
 GZIP_LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 _BUILD_CACHE = "moby.buildkit.cache."
-
-FILES_ANNOTATION = "modelferry.model.files"
 
 _LONGEST_LABEL = 4000  # containerd takes no more than 4096 bytes, the label's name among them
 
@@ -119,22 +117,6 @@ def _lines(lines: Sequence[str]) -> str:
     if len(text.encode()) <= _LONGEST_LABEL:
         return text
     return f"{len(lines)} files, {sha256(text.encode())}"
-
-
-def files_annotation(files: Iterable[FetchedFile]) -> Pairs:
-    """Where a model layer's bytes came from, for a later run that looks for the same ones."""
-    records = [
-        {
-            "uri": fetched.file.uri,
-            "path": str(fetched.file.image_path),
-            "etag": fetched.file.etag,
-            "versionId": fetched.file.version_id,
-            "size": fetched.file.size_bytes,
-            "sha256": fetched.sha256,
-        }
-        for fetched in files
-    ]
-    return ((FILES_ANNOTATION, canonical_json(records).decode()),)
 
 
 def canonical_json(value: object) -> bytes:

@@ -8,10 +8,16 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from modelferry.artifacts import Descriptor, FetchedFile, Layer, ModelFile
-from modelferry.image.compose import FILES_ANNOTATION, LAYER_TYPE, ModelLayer
+from modelferry.image.compose import LAYER_TYPE, ModelLayer
 from modelferry.image.layer import Folder, LayerFile, LayerView, plan_layers
 from modelferry.image.placement import Placement
-from modelferry.image.released import FileRecord, ModelRecord, ReleasedLayer, model_annotations
+from modelferry.image.released import (
+    FILES,
+    FileRecord,
+    ModelRecord,
+    ReleasedLayer,
+    model_annotations,
+)
 from modelferry.image.stream import Sums
 
 _MOST_ANNOTATED = 1 << 20  # of one manifest; registries take 4 MiB of it
@@ -121,7 +127,7 @@ def bounded(layers: Iterable[ModelLayer]) -> tuple[ModelLayer, ...]:
         said = part.layer.descriptor
         size = sum(len(value.encode()) for _, value in said.annotations)
         if size > left:
-            untold = replace(said, annotations=((FILES_ANNOTATION, "[]"),))
+            untold = replace(said, annotations=((FILES, "[]"),))
             kept.append(replace(part, layer=replace(part.layer, descriptor=untold)))
         else:
             kept.append(part)

@@ -14,7 +14,6 @@ from typing import Any
 
 from modelferry.artifacts import Descriptor, ModelFile
 from modelferry.image.compose import (
-    FILES_ANNOTATION,
     AppImage,
     Composition,
     Pairs,
@@ -30,7 +29,8 @@ from modelferry.values import Digest, parse_digest
 COMMIT = "org.opencontainers.image.revision"
 RUN = "modelferry.run"  # id/attempt
 BUILD_KEY = "modelferry.build-key"
-FOLDERS = "modelferry.model.folders"  # beside FILES_ANNOTATION on a model layer
+FILES = "modelferry.model.files"  # on a model layer: where its bytes came from
+FOLDERS = "modelferry.model.folders"
 IMAGE_ID = "modelferry.app.image-id"  # on the app's manifest, as the engine calls it
 ENTRIES = "modelferry.app.entries"
 IMAGE = "modelferry.image"  # on the app's manifest: the digest of the image made of it
@@ -174,7 +174,7 @@ def model_annotations(record: ModelRecord) -> Pairs:
         [str(folder.path), folder.mode, folder.uid, folder.gid, folder.mtime_s]
         for folder in record.folders
     ]
-    return ((FILES_ANNOTATION, _json(files)), (FOLDERS, _json(folders)))
+    return ((FILES, _json(files)), (FOLDERS, _json(folders)))
 
 
 def compose_app(
@@ -257,11 +257,11 @@ def _model_annotations(text: str | None) -> dict[str, Pairs]:
 
 def _read_model(annotations: Pairs) -> ModelRecord | None:
     said = dict(annotations)
-    if FILES_ANNOTATION not in said:
+    if FILES not in said:
         return None
     try:
         return ModelRecord(
-            files=tuple(_read_file(file) for file in json.loads(said[FILES_ANNOTATION])),
+            files=tuple(_read_file(file) for file in json.loads(said[FILES])),
             folders=tuple(_read_folder(*given) for given in json.loads(said.get(FOLDERS, "[]"))),
         )
     except (ValueError, KeyError, TypeError, AttributeError):

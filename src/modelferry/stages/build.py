@@ -70,7 +70,6 @@ def build_image(
     model: OpenModel | None,
     *,
     images: RunImages,
-    labels: Pairs,
     annotations: Pairs,
     load: bool,
     destination: Destination | None,
@@ -93,7 +92,7 @@ def build_image(
             app = _make_app(spec, images, destination, folder, workspace)
         while True:
             try:
-                return carrier.carry(app, base, labels=labels, annotations=annotations)
+                return carrier.carry(app, base, annotations)
             except ModelChanged as error:
                 carrier.begin_anew(error)
     except BaseException:
@@ -113,7 +112,7 @@ def build_target(
     folder = temp / f"target-{spec.target}"
     folder.mkdir(mode=0o700)
     with files_in_context(in_context, spec.context, spec.file):
-        return build_app(spec, images, "target", temp=folder, workspace=workspace).image_id
+        return build_app(spec, images, "target", temp=folder, workspace=workspace)
 
 
 def _make_app(
@@ -139,10 +138,10 @@ def _make_app(
         registry = destination.registry
         config, layers = read_pushed_app(registry, destination.push.repository, digest)
         return _App(saved=app_in_registry(config, layers, registry.read_range), image_id=None)
-    app = build_app(spec, images, "app", temp=folder, workspace=workspace, cache=cache)
+    image_id = build_app(spec, images, "app", temp=folder, workspace=workspace, cache=cache)
     saved = app_in_engine(
         images.engine,
-        app.image_id,
+        image_id,
         folder,
         released=destination.released if destination else Released(),
         read_range=destination.registry.read_range if destination else None,
@@ -150,7 +149,7 @@ def _make_app(
         run_label=images.run_label,
         stop=Stop(),
     )
-    return _App(saved=saved, image_id=app.image_id)
+    return _App(saved=saved, image_id=image_id)
 
 
 def _cache(destination: Destination | None) -> Cache:
@@ -186,8 +185,6 @@ class _Carrier:
         self,
         app: _App,
         base: Callable[[], Sequence[Digest] | None],
-        *,
-        labels: Pairs,
         annotations: Pairs,
     ) -> Built:
         fit = self._fit(app.saved, base)
@@ -201,7 +198,7 @@ class _Carrier:
             app.saved.image,
             layers,
             seam=fit.seam if fit else None,
-            labels=(*labels, *(model_labels(model) if model else ())),
+            labels=model_labels(model) if model else (),
             annotations=(*annotations, *self._key_annotation),
         )
         composed = keep_released(composed, self._released.image)

@@ -25,7 +25,7 @@ log = logging.getLogger("modelferry.push")
 
 _UPLOADS = 4
 
-NOTHING_RELEASED = Released()
+_NOTHING_RELEASED = Released()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ def push_image(
     push: PushPlan,
     *,
     registry: Registry,
-    released: Released = NOTHING_RELEASED,
+    released: Released = _NOTHING_RELEASED,
     model_version: str = "",
 ) -> PushedImage:
     """`released` tells which blobs are in another repository of the registry, to be mounted."""

@@ -22,7 +22,6 @@ from modelferry.image.compose import (
     AppImage,
     ModelLayer,
     compose,
-    files_annotation,
     model_labels,
 )
 from modelferry.values import Digest
@@ -173,7 +172,7 @@ def test_a_builders_cache_stays_out_of_the_config() -> None:
     assert b"moby" not in compose(app(1, **{"moby.buildkit.cache.v0": "x"}), ()).config_bytes
 
 
-def test_where_the_model_came_from_can_be_read_again() -> None:
+def test_an_image_tells_where_its_model_came_from() -> None:
     file = ModelFile(
         uri="azblob://acct/models/größe.onnx",
         image_path=PurePosixPath("/model/größe.onnx"),
@@ -184,18 +183,6 @@ def test_where_the_model_came_from_can_be_read_again() -> None:
         source_line=1,
     )
     fetched = FetchedFile(file=file, sha256="ab" * 32)
-    ((name, text),) = files_annotation((fetched,))
-    assert name == "modelferry.model.files"
-    assert json.loads(text) == [
-        {
-            "uri": "azblob://acct/models/größe.onnx",
-            "path": "/model/größe.onnx",
-            "etag": '"0x8D"',
-            "versionId": "2026-01-01T00:00:00Z",
-            "size": 5,
-            "sha256": "ab" * 32,
-        }
-    ]
     resolved = ResolvedModel(files=(file,), version="v7", reasons=())
     assert dict(model_labels(Model(resolved=resolved, files=(fetched,)))) == {
         "modelferry.model.uri": "azblob://acct/models/größe.onnx",

@@ -7,7 +7,6 @@ import pytest
 
 from modelferry.artifacts import Descriptor, Layer, ModelFile
 from modelferry.image.compose import (
-    FILES_ANNOTATION,
     LAYER_TYPE,
     AppImage,
     Composition,
@@ -19,6 +18,7 @@ from modelferry.image.layer_entries import Record, Trace
 from modelferry.image.released import (
     BUILD_KEY,
     ENTRIES,
+    FILES,
     FOLDERS,
     IMAGE,
     IMAGE_ID,
@@ -261,7 +261,7 @@ def test_an_image_without_a_model_or_with_one_in_pieces_has_no_seam() -> None:
 
 @pytest.mark.parametrize("text", ["", "7", "[7]", "{}", '[{"uri": 1}]'])
 def test_a_model_layer_that_says_nothing_useful_is_still_one(text: str) -> None:
-    given = replace(layer("m").descriptor, annotations=((FILES_ANNOTATION, text), (FOLDERS, "[")))
+    given = replace(layer("m").descriptor, annotations=((FILES, text), (FOLDERS, "[")))
     config = json.dumps({"rootfs": {"diff_ids": [digest("m")]}}).encode()
     (found,) = read_layers([given], config, "r")
     assert found.model == ModelRecord(files=(), folders=())

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelferry import process
-from modelferry.artifacts import App
 from modelferry.engine import Engine
 from modelferry.errors import BuildError
 from modelferry.image.app.client_config import client_env, user_folder
@@ -50,11 +49,11 @@ def build_app(
     temp: Path,
     workspace: Path,
     cache: Cache = NO_CACHE,
-) -> App:
-    """The run holds the image as its `part`. `temp` is a folder of this build."""
+) -> str:
+    """The image's ID; the run holds it as its `part`. `temp` is a folder of this build."""
     output = ("--load", "--tag", images.name(part))
     metadata = _build(spec, output, images.run_label, temp=temp, workspace=workspace, cache=cache)
-    return App(image_id=_built_image(images.engine, metadata))
+    return _built_image(images.engine, metadata)
 
 
 def push_app(

@@ -1,4 +1,4 @@
-"""Certificates for servers on this machine."""
+"""Self-signed certificates for servers on this machine."""
 
 import datetime
 import ipaddress
@@ -11,29 +11,34 @@ from cryptography.x509.oid import NameOID
 
 
 def make_certificate(path: Path) -> Path:
-    """Key and self-signed certificate for 127.0.0.1 in one PEM file."""
+    """Key and certificate for 127.0.0.1 in one PEM file."""
+    key, certificate = self_signed("a server of the tests", days=1, address="127.0.0.1")
+    path.write_bytes(key + certificate)
+    return path
+
+
+def self_signed(subject: str, *, days: int, address: str | None = None) -> tuple[bytes, bytes]:
+    """A key and its certificate, both as PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a server of the tests")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)])
     now = datetime.datetime.now(datetime.UTC)
-    certificate = (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(minutes=5))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
-            critical=False,
-        )
+        .not_valid_after(now + datetime.timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
     )
+    if address:
+        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
+        builder = builder.add_extension(names, critical=False)
     pem = key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    path.write_bytes(pem + certificate.public_bytes(serialization.Encoding.PEM))
-    return path
+    certificate = builder.sign(key, hashes.SHA256())
+    return pem, certificate.public_bytes(serialization.Encoding.PEM)

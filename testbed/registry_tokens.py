@@ -6,7 +6,6 @@ checks signature, time and scope of each.
 
 import base64
 import binascii
-import datetime as dt
 import json
 import re
 import sys
@@ -20,10 +19,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import jwt
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from testbed import layout
+from testbed.certificates import self_signed
 
 ISSUER = "modelferry testbed registry"
 _ALGORITHM = "ES256"
@@ -208,29 +208,9 @@ def make_key(key_file: Path, certificate_file: Path) -> None:
     """A signing key and the certificate by which the registry knows it, unless they are there."""
     if certificate_file.exists():
         return
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, ISSUER)])
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=3650))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    layout.write_private(key_file, pem.decode())
-    layout.write_private(
-        certificate_file, certificate.public_bytes(serialization.Encoding.PEM).decode()
-    )
+    key, certificate = self_signed(ISSUER, days=3650)
+    layout.write_private(key_file, key.decode())
+    layout.write_private(certificate_file, certificate.decode())
 
 
 def handler(settings: Settings, access_s: int = _ACCESS_S) -> type[Handler]:

@@ -10,6 +10,8 @@ from uuid import uuid4
 
 import pytest
 
+from testbed.certificates import make_certificate
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -26,6 +28,12 @@ def testbed() -> dict[str, str]:
         for line in done.stdout.splitlines()
         for name, _, value in [" ".join(shlex.split(line)).removeprefix("export ").partition("=")]
     }
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of an https server on loopback, with its key."""
+    return make_certificate(tmp_path_factory.mktemp("tls") / "server.pem")
 
 
 @pytest.fixture

@@ -15,14 +15,7 @@ from modelferry.sources import open_source, resolve_model
 from modelferry.sources.open_model import OpenModel
 from modelferry.sources.spec import ModelLine, SourceKind
 from modelferry.stages.fetch import open_model, put_on_disk
-from testbed.certificates import make_certificate
 from tests.contracts.source_stores import Store, open_store
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_certificate(tmp_path_factory.mktemp("tls") / "server.pem")
-
 
 # A plain web server cannot be listed, and a file has no credential.
 LISTED = pytest.mark.parametrize(

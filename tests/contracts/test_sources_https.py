@@ -22,11 +22,6 @@ BODY = random.Random(1).randbytes(2 * PART_BYTES + 1000)
 PATH = "/models/model.onnx"
 
 
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_certificate(tmp_path_factory.mktemp("tls") / "server.pem")
-
-
 @pytest.fixture
 def server(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RangeServer]:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))

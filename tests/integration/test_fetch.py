@@ -27,18 +27,12 @@ from modelferry.sources.spec import ModelLine, SourceKind, StorageAccess
 from modelferry.stages import fetch as fetch_stage
 from modelferry.stages.fetch import hash_model, open_model, put_on_disk
 from modelferry.values import format_bytes
-from testbed.certificates import make_certificate
 from tests.contracts.range_server import RangeServer, Request, Served, serve
 from tests.contracts.source_stores import BlobStore, S3Store, model_line, storage
 
 PATH = "/m/model.bin"
 PARTS = 5
 BODY = random.Random(7).randbytes(PARTS * PART_BYTES - 1000)
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_certificate(tmp_path_factory.mktemp("tls") / "server.pem")
 
 
 @pytest.fixture

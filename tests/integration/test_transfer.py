@@ -28,18 +28,12 @@ from modelferry.sources.ranges import PART_BYTES
 from modelferry.sources.spec import SourceKind
 from modelferry.stages.fetch import open_model
 from modelferry.values import Secret
-from testbed.certificates import make_certificate
 from tests.contracts.range_server import RangeServer, Request, Served, serve
 from tests.contracts.source_stores import model_line, storage
 
 MIB = 1 << 20
 BODY = random.Random(11).randbytes(3 * PART_BYTES + 1000)
 PATH = "/m/model.bin"
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_certificate(tmp_path_factory.mktemp("tls") / "server.pem")
 
 
 @pytest.fixture

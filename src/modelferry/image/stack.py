@@ -11,7 +11,7 @@ from modelferry.image.app.layers import SavedApp
 from modelferry.image.layer_entries import LayerEntries, Record, Traces, scan_layer
 from modelferry.image.placement import Fit, fit_model, names_asked, paths_asked, unread_layers
 from modelferry.image.seam import ReleasedStack
-from modelferry.image.workers import Stop, workers
+from modelferry.image.workers import Stop, side_by_side
 from modelferry.values import Digest
 
 log = logging.getLogger("modelferry.image")
@@ -41,9 +41,7 @@ def fit_app(
 
     stack = [entries(layer) for layer in app.image.layers]
     unread = unread_layers(stack, paths_asked(paths))
-    with workers(_READERS, "entries", stop) as pool:
-        for _ in pool.map(LayerEntries.scanned, unread):
-            pass
+    side_by_side([layer.scanned for layer in unread], "entries", stop, most=_READERS)
     fit = fit_model(
         paths, stack, released=released, base_layers=_base_layers(base, app.image.layers)
     )

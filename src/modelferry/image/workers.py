@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from functools import partial
 from typing import Any, TypeVar
 
 from modelferry.errors import Cancelled
 
 T = TypeVar("T")
+
+_LEAVE_S = 2.0  # how long stopped workers may take before they are left behind
 
 
 class Stop:
@@ -25,18 +27,6 @@ class Stop:
     def check(self) -> None:
         if self._event.is_set():
             raise Cancelled("The run was stopped while it read layers")
-
-
-@contextmanager
-def workers(count: int, name: str, stop: Stop) -> Iterator[Executor]:
-    """Whatever leaves the block as an exception stops the workers before it waits for them."""
-    with ThreadPoolExecutor(count, thread_name_prefix=name) as pool:
-        try:
-            yield pool
-        except BaseException:
-            stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 def in_thread(call: Callable[[], T], name: str) -> Future[T]:
@@ -65,6 +55,26 @@ def in_threads(calls: Sequence[Callable[[], T]], name: str, *, most: int) -> tup
     for _ in range(min(most, len(calls))):
         threading.Thread(target=work, name=name, daemon=True).start()
     return futures
+
+
+def side_by_side(
+    calls: Sequence[Callable[[], T]], name: str, stop: Stop, *, most: int
+) -> tuple[T, ...]:
+    """What they give. An exception, a cancel too, stops those that ask `stop`, and is kept waiting
+    by none for longer than a moment: one may hang in a request."""
+
+    def unless_stopped(call: Callable[[], T]) -> T:
+        stop.check()
+        return call()
+
+    futures = in_threads([partial(unless_stopped, call) for call in calls], name, most=most)
+    try:
+        wait_for(futures, futures)
+    except BaseException:
+        stop.set()
+        wait(futures, timeout=_LEAVE_S)
+        raise
+    return tuple(future.result() for future in futures)
 
 
 def wait_for(needed: Collection[Future[Any]], watched: Collection[Future[Any]]) -> None:

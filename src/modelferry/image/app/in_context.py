@@ -27,8 +27,9 @@ def files_in_context(
     try:
         for local in files:
             target = context / local.file.image_path.name
+            _refuse_taken(local, target, ours=target in placed)
+            placed.append(target)  # first: a cancel may come at any time
             _place(local, target)
-            placed.append(target)
         yield
     finally:
         for target in placed:
@@ -51,12 +52,18 @@ def _refuse_ignored(names: list[str], context: Path, dockerfile: Path) -> None:
             )
 
 
+def _refuse_taken(local: LocalFile, target: Path, *, ours: bool) -> None:
+    if not os.path.lexists(target):
+        return
+    there = "another file of the model" if ours else "something"
+    raise BuildError(
+        f"`model-in-context` would put {local.file.uri} at {target}, where {there} is",
+        do=f"{'Name' if ours else 'Remove it, or name'} the file otherwise:"
+        " `model: SOURCE => /folder/NAME`.",
+    )
+
+
 def _place(local: LocalFile, target: Path) -> None:
-    if os.path.lexists(target):
-        raise BuildError(
-            f"`model-in-context` would put {local.file.uri} at {target}, where something is",
-            do="Remove it, or name the file otherwise: `model: SOURCE => /folder/NAME`.",
-        )
     try:
         target.hardlink_to(local.path)
     except OSError:  # another file system, or one without links

@@ -15,6 +15,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -33,7 +34,7 @@ from modelferry.image.compose import (
 )
 from modelferry.image.file_range import FileRange
 from modelferry.image.released import Released, ReleasedApp, ReleasedLayer
-from modelferry.image.workers import Stop, workers
+from modelferry.image.workers import Stop, side_by_side
 from modelferry.values import Digest, format_bytes, format_duration
 
 log = logging.getLogger("modelferry.image")
@@ -220,9 +221,9 @@ def _packed(
 ) -> dict[Digest, Layer]:
     if folder is None:
         return {diff_id: _plain(diff_id, tar) for diff_id, tar in tars.items()}
-    with workers(os.cpu_count() or 1, "gzip", stop) as pool:
-        done = pool.map(lambda item: _compress(item[0], item[1], folder, stop), tars.items())
-        return dict(zip(tars, done, strict=True))
+    calls = [partial(_compress, diff_id, tar, folder, stop) for diff_id, tar in tars.items()]
+    layers = side_by_side(calls, "gzip", stop, most=os.cpu_count() or 1)
+    return dict(zip(tars, layers, strict=True))
 
 
 def _plain(diff_id: Digest, tar: FileRange) -> Layer:

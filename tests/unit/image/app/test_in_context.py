@@ -3,7 +3,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from modelferry.artifacts import LocalFile, ModelFile
-from modelferry.errors import BuildError
+from modelferry.errors import BuildError, Cancelled
 from modelferry.image.app.in_context import files_in_context
 
 
@@ -57,6 +57,22 @@ def test_they_are_gone_after_a_failure_too(tmp_path: Path, context: Path) -> Non
     assert names(context) == {"app.py"}
 
 
+def test_a_cancel_that_comes_while_they_are_placed_leaves_none(
+    tmp_path: Path, context: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cancel(*_: object) -> None:
+        raise Cancelled("by a signal")
+
+    files = (fetched(tmp_path, "a", "/model/a"),)
+    monkeypatch.setattr(Path, "chmod", cancel)
+    with (
+        pytest.raises(Cancelled),
+        files_in_context(files, context, context / "Dockerfile"),
+    ):
+        pytest.fail("must not be entered")
+    assert names(context) == {"app.py"}
+
+
 @pytest.mark.parametrize("dangling", [False, True])
 def test_nothing_of_the_users_is_overwritten(tmp_path: Path, context: Path, dangling: bool) -> None:
     if dangling:
@@ -73,7 +89,7 @@ def test_nothing_of_the_users_is_overwritten(tmp_path: Path, context: Path, dang
 def test_two_files_of_one_name_are_refused(tmp_path: Path, context: Path) -> None:
     files = (fetched(tmp_path, "a", "/one/x"), fetched(tmp_path, "b", "/two/x"))
     with (
-        pytest.raises(BuildError, match="where something is"),
+        pytest.raises(BuildError, match="where another file of the model is"),
         files_in_context(files, context, context / "Dockerfile"),
     ):
         pytest.fail("must not be entered")

@@ -19,6 +19,7 @@ from modelferry.image.workers import Stop, in_thread, in_threads, wait_for
 from modelferry.values import Digest
 
 WINDOW_BYTES = 48 * MIB  # being read, or waiting for their turn
+ALONE_BYTES = 8 * MIB  # of a consumer that left the pass and reads by itself: all may at once
 BACKLOG_BYTES = 16 * MIB  # read, and not yet taken by every consumer
 SIDE_BY_SIDE = 3  # a window shared by 1, 2 or 3 is whole parts (sources/ranges.py): no byte idle
 UPLOADS = 16  # more than layers are read: a registry may take long to close one
@@ -43,8 +44,18 @@ class StreamedBlob:
 class Leg:
     """One layer of the pass."""
 
-    def __init__(self, view: LayerView, read: ReadInOrder, backlog_bytes: int, stop: Stop) -> None:
-        self.view, self._read, self._backlog, self._stop = view, read, backlog_bytes, stop
+    def __init__(
+        self,
+        view: LayerView,
+        read: ReadInOrder,
+        *,
+        read_alone: ReadInOrder,
+        backlog_bytes: int,
+        stop: Stop,
+    ) -> None:
+        """`read_alone`: for a consumer that leaves the pass."""
+        self.view, self._read, self._read_alone = view, read, read_alone
+        self._backlog, self._stop = backlog_bytes, stop
         self._taps: tuple[Tap, ...] = ()
         self.sums: Future[Sums] = Future()
         self.ended_s = 0.0  # by the monotonic clock
@@ -52,7 +63,7 @@ class Leg:
     def tapped(self) -> StreamedBlob:
         """For one more consumer, before the pass begins."""
         size = self.view.size_bytes
-        open_at = partial(open_layer, self.view, self._read)
+        open_at = partial(open_layer, self.view, self._read_alone)
         tap = Tap(open_at, size_bytes=size, backlog_bytes=self._backlog, stop=self._stop)
         self._taps += (tap,)
         return StreamedBlob(self, tap)
@@ -82,7 +93,16 @@ class ModelPass:
         self._stop = Stop()
         side_by_side = 1 if load else max(1, min(SIDE_BY_SIDE, len(views)))
         window, backlog = WINDOW_BYTES // side_by_side, BACKLOG_BYTES // side_by_side
-        self._legs = tuple(Leg(view, reader(window), backlog, self._stop) for view in views)
+        self._legs = tuple(
+            Leg(
+                view,
+                reader(window),
+                read_alone=reader(ALONE_BYTES),
+                backlog_bytes=backlog,
+                stop=self._stop,
+            )
+            for view in views
+        )
         self._todo, self._turn = iter(self._legs), threading.Lock()
         loaded, sent = ([leg.tapped() for leg in self._legs if it] for it in (load, upload))
         self._load = in_thread(partial(_load, load, loaded), "load") if load else None

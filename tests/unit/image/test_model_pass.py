@@ -12,6 +12,7 @@ import pytest
 from modelferry.errors import Cancelled, ModelChanged, RegistryError
 from modelferry.image import model_pass
 from modelferry.image.model_pass import (
+    ALONE_BYTES,
     BACKLOG_BYTES,
     SIDE_BY_SIDE,
     UPLOADS,
@@ -40,8 +41,12 @@ class World:
         self.hold.set()
 
     def reader(self, window_bytes: int) -> Callable[[Iterable[Stretch]], Iterator[memoryview]]:
-        self.windows.append(window_bytes)
-        return self.read
+        def read(stretches: Iterable[Stretch]) -> Iterator[memoryview]:
+            with self.lock:
+                self.windows.append(window_bytes)
+            return self.read(stretches)
+
+        return read
 
     def read(self, stretches: Iterable[Stretch]) -> Iterator[memoryview]:
         ((file, start, stop),) = stretches
@@ -164,6 +169,7 @@ def test_an_upload_that_starts_again_costs_nobody_else_a_reading() -> None:
     assert engine.loaded == world.whole()
     assert list(registry.kept.values()) == world.whole()
     assert world.readings() == 2
+    assert world.windows == [WINDOW_BYTES, ALONE_BYTES]
 
 
 def test_a_registry_that_wants_the_digest_first_gets_it() -> None:

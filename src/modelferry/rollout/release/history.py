@@ -126,6 +126,19 @@ def to_secret(release: str, records: Sequence[Record]) -> Object:
     }
 
 
+def merged(own: Record, found: Sequence[Record]) -> tuple[Record, ...]:
+    """`own` among what another run has written meanwhile; under the next number, if it has taken
+    ours. Newest first: of two runs that did not know of one another, each stays."""
+    others = [record for record in found if not _is_same_run(record, own)]
+    if any(record.number == own.number for record in others):
+        own = replace(own, number=max(record.number for record in others) + 1)
+    return tuple(sorted((own, *others), key=lambda record: record.number, reverse=True))
+
+
+def _is_same_run(one: Record, other: Record) -> bool:
+    return (one.run, one.started) == (other.run, other.started)
+
+
 def _kept(records: Sequence[Record]) -> tuple[Record, ...]:
     """The newest, and what runs and can be returned to, however many have failed since."""
     now = current(records)

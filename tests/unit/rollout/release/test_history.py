@@ -239,3 +239,17 @@ def test_a_field_of_a_later_version_is_passed_over() -> None:
     data = dict(to_secret("app", [given])["data"])
     data["v1"] = packed({**unpacked(data["v1"]), "weather": "fair"})
     assert of_secret({"data": data}) == (given,)
+
+
+def test_what_another_run_wrote_meanwhile_stays() -> None:
+    own = record(3, history.PENDING, run="300/1")
+    other = record(3, run="301/1")
+    found = history.merged(own, (other, record(1)))
+    assert [(entry.number, entry.run) for entry in found] == [
+        (4, "300/1"),
+        (3, "301/1"),
+        (1, "101/1"),
+    ]
+    ended = found[0].ended(history.SUCCEEDED)
+    again = history.merged(ended, found)
+    assert again == (ended, *found[1:]), "it takes the place of what it had written before"

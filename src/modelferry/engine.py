@@ -33,7 +33,6 @@ class EngineFacts:
     driver: str
     platform: str  # os/arch, as OCI writes it
     data_root: Path
-    free_bytes: int | None  # below data_root; None where we cannot see it
 
 
 class EngineLostError(BuildError):
@@ -87,6 +86,12 @@ class Engine:
                 do="Look at the engine's log: was it restarted? Then run again.",
             ) from error
 
+    def free_bytes(self) -> int | None:
+        """Where its images are; None if that is not seen from here: a folder of that name on this
+        machine says nothing of an engine elsewhere."""
+        here = self.address.startswith("unix://") and self.facts.data_root.is_dir()
+        return shutil.disk_usage(self.facts.data_root).free if here else None
+
     def check(self, response: Response, doing: str) -> None:
         if response.status_code < 400:
             return
@@ -118,15 +123,13 @@ def read_facts(info: dict[str, Any]) -> EngineFacts:
     """From the answer of GET /info."""
     details = {tuple(pair) for pair in info.get("DriverStatus") or ()}
     on_containerd = ("driver-type", "io.containerd.snapshotter.v1") in details
-    data_root = Path(info["DockerRootDir"])
     machine = info["Architecture"]
     return EngineFacts(
         version=info["ServerVersion"],
         store="containerd" if on_containerd else "classic",
         driver=info["Driver"],
         platform=f"{info['OSType']}/{_ARCHITECTURES.get(machine, machine)}",
-        data_root=data_root,
-        free_bytes=shutil.disk_usage(data_root).free if data_root.is_dir() else None,
+        data_root=Path(info["DockerRootDir"]),
     )
 
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from modelferry.artifacts import ResolvedModel
 from modelferry.errors import (
-    BuildError,
     Fault,
     FerryError,
     InputError,
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     from modelferry.stages.deploy import Target
 
 log = logging.getLogger("modelferry.preflight")
-
-ENGINE_COPIES = 2  # dockerd unpacks the archive beside the layer it makes of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +66,7 @@ def preflight(plan: Plan) -> Ready:
         registry=registry.result(),
         target=target.result(),
     )
-    _raise_any(_lack_of_disk(plan, ready))
+    _check_disk(plan, ready)
     return ready
 
 
@@ -153,37 +150,19 @@ def _target(deploy: DeployPlan, plan: Plan) -> Target:
     return prepare(deploy, built=built, context=plan.context)
 
 
-def _lack_of_disk(plan: Plan, ready: Ready) -> list[FerryError]:
-    """The model lies in our folder only for `model-in-context`; while it is loaded, twice in the
-    engine's."""
-    if ready.model is None or plan.model is None:
-        return []
-    temp = plan.context.temp
-    size = ready.model.size_bytes
-    lacks: list[FerryError] = []
+def _check_disk(plan: Plan, ready: Ready) -> None:
+    """The model lies in our folder for `model-in-context` alone. Whether the engine must take it is
+    not known yet (image/load.py)."""
+    if ready.model is None or plan.model is None or not plan.model.in_context:
+        return
+    temp, size = plan.context.temp, ready.model.size_bytes
     free = shutil.disk_usage(_existing(temp)).free
-    if plan.model.in_context and free < size:
-        lacks.append(
-            ModelError(
-                f"not enough disk for the model below {temp.parent}",
-                seen=f"the model has {format_bytes(size)}, {format_bytes(free)} are free",
-                do="Free some space, or set RUNNER_TEMP to a larger disk.",
-            )
+    if free < size:
+        raise ModelError(
+            f"not enough disk for the model below {temp.parent}",
+            seen=f"the model has {format_bytes(size)}, {format_bytes(free)} are free",
+            do="Free some space, or set RUNNER_TEMP to a larger disk.",
         )
-    engine = ready.engine
-    loaded = plan.tests is not None or plan.push is None
-    if engine and engine.facts.free_bytes is not None and loaded:
-        wanted = ENGINE_COPIES * size
-        if engine.facts.free_bytes < wanted:
-            lacks.append(
-                BuildError(
-                    f"not enough disk for the image below {engine.facts.data_root}",
-                    seen=f"loading the model takes {format_bytes(wanted)},"
-                    f" {format_bytes(engine.facts.free_bytes)} are free",
-                    do="Remove images that nobody uses from this engine, or give it a larger disk.",
-                )
-            )
-    return lacks
 
 
 def _existing(folder: Path) -> Path:

@@ -8,6 +8,7 @@ import socketserver
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import docker
@@ -51,10 +52,9 @@ def full(tmp_path: Path) -> Iterator[RunImages]:
             driver="overlay2",
             platform="linux/amd64",
             data_root=Path("/full"),
-            free_bytes=None,
         )
         client = docker.DockerClient(base_url=f"unix://{address}", version="1.44")
-        engine = Engine(address=address, client=client, facts=facts)
+        engine = Engine(address=f"unix://{address}", client=client, facts=facts)
         yield RunImages(engine=engine, key="app", run_label="run")
         client.close()
         server.shutdown()
@@ -65,8 +65,10 @@ class Streamed:
     digest = Digest("sha256:" + "0" * 64)
     size_bytes = 8 << 20
     left = False
+    was_read = False
 
     def read(self, start: int, stop: int) -> bytes:
+        self.was_read = True
         return bytes(stop - start)
 
     def leave(self) -> None:
@@ -84,6 +86,22 @@ def test_a_full_disk_is_told_before_the_image_is_known(full: RunImages) -> None:
     assert "no space left" in caught.value.seen
     assert caught.value.do == "Its disk is full: free some below /full."
     assert layer.left
+
+
+def test_too_little_room_is_told_before_a_byte_is_read(full: RunImages, tmp_path: Path) -> None:
+    facts = replace(full.engine.facts, data_root=tmp_path)
+    images = replace(full, engine=replace(full.engine, facts=facts))
+    layer = Streamed()
+    layer.size_bytes = 1 << 60
+    with pytest.raises(BuildError, match=f"not enough disk for the image below {tmp_path}"):
+        load_image(images, (layer,), never)
+    assert not layer.was_read
+
+
+def test_the_room_of_an_engine_elsewhere_is_not_asked_here(full: RunImages, tmp_path: Path) -> None:
+    facts = replace(full.engine.facts, data_root=tmp_path)
+    assert (replace(full.engine, facts=facts).free_bytes() or 0) > 0
+    assert replace(full.engine, facts=facts, address="tcp://dind:2375").free_bytes() is None
 
 
 def test_a_load_of_what_is_known_says_how_much_it_is(full: RunImages) -> None:

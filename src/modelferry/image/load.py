@@ -23,13 +23,14 @@ from modelferry.image.compose import Composition, canonical_json, descriptor_jso
 from modelferry.image.run_images import RunImages
 from modelferry.image.seam import shared_layers
 from modelferry.progress import Meter, metered
-from modelferry.values import Digest
+from modelferry.values import Digest, format_bytes
 
 log = logging.getLogger("modelferry.image")
 
 _STEP = 1 << 20
 _LOAD_S = 1800.0  # between two signs of life; the engine unpacks before it answers
 
+_ENGINE_COPIES = 2  # dockerd unpacks the archive beside the layer it makes of it
 _NO_ROOM = "no space left on device"
 _NAME_ANNOTATION = "io.containerd.image.name"  # containerd, core/images/annotations.go
 
@@ -67,6 +68,7 @@ def load_image(
     size = sum(layer.size_bytes for layer in streamed)
     if not streamed:  # else it is not known yet
         size = sum(layer.descriptor.size_bytes for layer in _lacking(images, composed()))
+    _check_room(images.engine, size)
     refusal = _send(images, _sparse(images, streamed, composed), size)
     for layer in streamed:
         layer.leave()
@@ -81,6 +83,17 @@ def load_image(
     if refusal is None and _has(images.engine, _id(images, image)):
         return _id(images, image)
     raise _refused(images, refusal)
+
+
+def _check_room(engine: Engine, size_bytes: int) -> None:
+    """Before a byte of it is read."""
+    wanted, free = _ENGINE_COPIES * size_bytes, engine.free_bytes()
+    if free is not None and free < wanted:
+        raise BuildError(
+            f"not enough disk for the image below {engine.facts.data_root}",
+            seen=f"loading it takes {format_bytes(wanted)}, {format_bytes(free)} are free",
+            do="Remove images that nobody uses from this engine, or give it a larger disk.",
+        )
 
 
 def _refused(images: RunImages, refusal: str | None) -> BuildError:

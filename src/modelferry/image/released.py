@@ -127,6 +127,14 @@ class Released:
             if layer.descriptor.digest in self.present
         }
 
+    def elsewhere(self, repository: str) -> dict[Digest, str]:
+        """The other repositories of the registry that have a blob."""
+        return {
+            layer.descriptor.digest: layer.repository
+            for layer in self.blobs().values()
+            if layer.repository != repository
+        }
+
     def models(self) -> tuple[ReleasedLayer, ...]:
         """Model layers whose blob is there, to be taken as they are for the same files."""
         return tuple(layer for layer in self.blobs().values() if layer.model)

@@ -15,11 +15,12 @@ from modelferry.artifacts import Image, PushedImage, TestedImage
 from modelferry.errors import FerryError, RegistryError
 from modelferry.image.released import Released
 from modelferry.plan.spec import ManagedTags, PushPlan
-from modelferry.progress import Meter, metered
+from modelferry.progress import metered
 from modelferry.registry.client import Registry
+from modelferry.registry.delivery import Delivery
 from modelferry.registry.manifests import StoredManifest
 from modelferry.registry.tags import point_tags
-from modelferry.values import Digest, format_bytes
+from modelferry.values import Digest
 
 log = logging.getLogger("modelferry.push")
 
@@ -49,8 +50,10 @@ def push_image(
     image, repository = tested.image, push.repository
     if image.engine_id not in (_digest(image.config), _digest(image.manifest)):
         raise AssertionError(f"image {image.engine_id} was tested and is not what would be pushed")
-    delivery = _Delivery(registry, repository, _sources(released, repository))
-    uploaded = delivery.send(contents(image, with_app=push.managed is not None))
+    delivery = Delivery(
+        registry=registry, repository=repository, sources=released.elsewhere(repository)
+    )
+    uploaded = _send(delivery, contents(image, with_app=push.managed is not None))
     _push_manifest(registry, repository, image)
     point_tags(registry, repository, push.tags, _stored(image.manifest, image.manifest_media_type))
     if push.managed:
@@ -80,57 +83,31 @@ def contents(image: Image, *, with_app: bool = False) -> tuple[Content, ...]:
     return tuple(sorted(once.values(), key=lambda blob: -blob.size_bytes))
 
 
-def _sources(released: Released, repository: str) -> dict[Digest, str]:
-    """Where else the registry has a blob."""
-    return {
-        layer.descriptor.digest: layer.repository
-        for layer in released.blobs().values()
-        if layer.repository != repository
-    }
+def _send(delivery: Delivery, blobs: tuple[Content, ...]) -> int:
+    """The bytes that went over the wire."""
+    lock, sent_bytes = threading.Lock(), 0
 
-
-class _Delivery:
-    """Blobs into one repository: what is there stays, what is elsewhere is mounted."""
-
-    def __init__(self, registry: Registry, repository: str, sources: dict[Digest, str]) -> None:
-        self._registry, self._repository, self._sources = registry, repository, sources
-        self._lock = threading.Lock()
-        self._sent_bytes = 0
-
-    def send(self, blobs: tuple[Content, ...]) -> int:
-        """The bytes that went over the wire."""
-        total = sum(blob.size_bytes for blob in blobs)
-        with metered("push", total) as meter:
-            pool = ThreadPoolExecutor(_UPLOADS, thread_name_prefix="push")
-            try:
-                for _ in pool.map(lambda blob: self._send(blob, meter), blobs):
-                    pass
-                pool.shutdown()
-            except BaseException:
-                self._registry.stop()
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-        return self._sent_bytes
-
-    def _send(self, blob: Content, meter: Meter) -> None:
-        size = format_bytes(blob.size_bytes)
-        if self._registry.has_blob(self._repository, blob.digest, blob.size_bytes):
-            meter.add(blob.size_bytes)
-            log.info("%s %s is there", blob.digest, size)
-            return
-        source = self._sources.get(blob.digest)
-        if source and self._registry.mount_blob(self._repository, blob.digest, source):
-            meter.add(blob.size_bytes)
-            log.info("%s %s mounted from %s", blob.digest, size, source)
-            return
-
+    def send(blob: Content) -> None:
         def count(sent: int) -> None:
+            nonlocal sent_bytes
             meter.add(sent)
-            with self._lock:
-                self._sent_bytes += sent
+            with lock:
+                sent_bytes += sent
 
-        self._registry.upload_blob(self._repository, blob, count)
-        log.info("%s %s pushed", blob.digest, size)
+        if not delivery.send(blob, count):
+            meter.add(blob.size_bytes)
+
+    with metered("push", sum(blob.size_bytes for blob in blobs)) as meter:
+        pool = ThreadPoolExecutor(_UPLOADS, thread_name_prefix="push")
+        try:
+            for _ in pool.map(send, blobs):
+                pass
+            pool.shutdown()
+        except BaseException:
+            delivery.registry.stop()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return sent_bytes
 
 
 def _push_manifest(registry: Registry, repository: str, image: Image) -> None:

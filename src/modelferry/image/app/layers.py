@@ -8,23 +8,19 @@ they are. An app that a BuildKit pushed is in the registry altogether.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from modelferry.artifacts import Descriptor, Layer
 from modelferry.engine import Engine
-from modelferry.errors import BuildError
 from modelferry.image.app.archive import read_archive, save_image
 from modelferry.image.app.content_store import StoredBlobs, read_content_store
 from modelferry.image.app.layer_store import StoredLayers, read_layer_store
+from modelferry.image.app.packing import Content, OnLayer, app_layer, pack_layers
 from modelferry.image.blob_range import BlobRange, ReadRange
 from modelferry.image.compose import (
     GZIP_LAYER_TYPE,
@@ -32,15 +28,11 @@ from modelferry.image.compose import (
     AppImage,
     without_build_cache,
 )
-from modelferry.image.file_range import FileRange
 from modelferry.image.released import Released, ReleasedApp, ReleasedLayer
-from modelferry.image.workers import Stop, side_by_side
+from modelferry.image.workers import Stop
 from modelferry.values import Digest, format_bytes, format_duration
 
 log = logging.getLogger("modelferry.image")
-
-_STEP = 1 << 20
-_LEVEL = 2  # of ISA-L's four: its usual one
 
 _OCI_TYPES = {
     "application/vnd.docker.image.rootfs.diff.tar": LAYER_TYPE,
@@ -49,10 +41,7 @@ _OCI_TYPES = {
 }
 
 
-class Content(Protocol):
-    @property
-    def size_bytes(self) -> int: ...
-    def read(self, start: int, stop: int, /) -> bytes: ...
+def _nobody_waits(_: Layer) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +60,12 @@ def app_in_engine(
     travels: bool,
     run_label: str,
     stop: Stop,
+    on_new: OnLayer = _nobody_waits,
 ) -> SavedApp:
     """`folder` keeps what comes out of the engine for as long as it is read. `released` says what
     the registry has, and `read_range` (Registry.read_range) reads it; without a registry, an empty
-    one and None. What does not travel is not compressed."""
+    one and None. What does not travel is not compressed. `on_new` is told of each layer that the
+    registry lacks, as soon as it can be sent."""
     started = time.monotonic()
     known = released.whole_app()
     if known and read_range and image_id in (known.image_id, known.config_digest):
@@ -82,7 +73,14 @@ def app_in_engine(
         return app_in_registry(known.config, known.layers, read_range)
     there = released.blobs() if read_range else {}
     stored = _take(engine, image_id, folder, there, run_label, stop)
-    saved = assemble(stored, there, read_range, compress_in=folder if travels else None, stop=stop)
+    saved = assemble(
+        stored,
+        there,
+        read_range,
+        compress_in=folder if travels else None,
+        stop=stop,
+        on_new=on_new,
+    )
     if known and _is_alike(saved.image, known):
         saved = replace(saved, image=replace(saved.image, config=known.config))
     new = [layer for layer in saved.image.layers if layer.diff_id not in there]
@@ -124,12 +122,13 @@ def assemble(
     *,
     compress_in: Path | None,
     stop: Stop,
+    on_new: OnLayer = _nobody_waits,
 ) -> SavedApp:
     """What came out of the engine, and `there` in the registry. `compress_in` takes the compressed
     layers; None leaves them as they are."""
     if isinstance(stored, StoredBlobs):
-        return _from_blobs(stored, there, read_range)
-    return _from_tars(stored, there, read_range, compress_in, stop)
+        return _from_blobs(stored, there, read_range, on_new)
+    return _from_tars(stored, there, read_range, compress_in, stop, on_new)
 
 
 def _take(
@@ -175,10 +174,11 @@ def _from_tars(
     read_range: ReadRange | None,
     compress_in: Path | None,
     stop: Stop,
+    on_new: OnLayer,
 ) -> SavedApp:
     diff_ids: list[Digest] = json.loads(stored.config)["rootfs"]["diff_ids"]
     lacking = {diff_id: tar for diff_id, tar in stored.tars.items() if diff_id not in there}
-    layers = _packed(lacking, compress_in, stop)
+    layers = pack_layers(lacking, compress_in, stop, on_new)
     contents: dict[Digest, Content] = dict(stored.tars)
     for diff_id in set(diff_ids) - set(layers):
         assert read_range is not None  # noqa: S101 - else the registry would have nothing
@@ -190,7 +190,10 @@ def _from_tars(
 
 
 def _from_blobs(
-    stored: StoredBlobs, there: Mapping[Digest, ReleasedLayer], read_range: ReadRange | None
+    stored: StoredBlobs,
+    there: Mapping[Digest, ReleasedLayer],
+    read_range: ReadRange | None,
+    on_new: OnLayer,
 ) -> SavedApp:
     """The engine's own blobs, also where the registry has another one of the same content: the
     engine knows the image by the manifest, and would have to be given the other one."""
@@ -211,56 +214,11 @@ def _from_blobs(
             size_bytes=given["size"],
         )
         contents[diff_id] = content
-        layers.append(_layer(descriptor, diff_id, content))
+        layers.append(app_layer(descriptor, diff_id, content))
+        if digest not in by_blob:
+            on_new(layers[-1])
     image = AppImage(config=stored.config, layers=tuple(layers))
     return SavedApp(image=image, stored=contents)
-
-
-def _packed(
-    tars: Mapping[Digest, FileRange], folder: Path | None, stop: Stop
-) -> dict[Digest, Layer]:
-    if folder is None:
-        return {diff_id: _plain(diff_id, tar) for diff_id, tar in tars.items()}
-    calls = [partial(_compress, diff_id, tar, folder, stop) for diff_id, tar in tars.items()]
-    layers = side_by_side(calls, "gzip", stop, most=os.cpu_count() or 1)
-    return dict(zip(tars, layers, strict=True))
-
-
-def _plain(diff_id: Digest, tar: FileRange) -> Layer:
-    descriptor = Descriptor(media_type=LAYER_TYPE, digest=diff_id, size_bytes=tar.size_bytes)
-    return _layer(descriptor, diff_id, tar)
-
-
-def _compress(diff_id: Digest, tar: FileRange, folder: Path, stop: Stop) -> Layer:
-    """No name and no time in the gzip header, so the same tar gives the same blob."""
-    from isal import isal_zlib
-
-    target = folder / f"{diff_id.removeprefix('sha256:')}.tar.gz"
-    packer = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, 31)  # 31: a gzip header around it
-    plain, packed = hashlib.sha256(), hashlib.sha256()
-    with target.open("xb") as file:
-
-        def write(data: bytes) -> None:
-            packed.update(data)
-            file.write(data)
-
-        for start in range(0, tar.size_bytes, _STEP):
-            stop.check()
-            chunk = tar.read(start, start + _STEP)
-            plain.update(chunk)
-            write(packer.compress(chunk))
-        write(packer.flush())
-        size = file.tell()
-    if plain.hexdigest() != diff_id.removeprefix("sha256:"):
-        raise BuildError(
-            f"The engine gave other bytes for layer {diff_id} than it built",
-            seen=f"sha256:{plain.hexdigest()}",
-            do="Its storage is damaged; build with `no-cache: true`, or clean it.",
-        )
-    descriptor = Descriptor(
-        media_type=GZIP_LAYER_TYPE, digest=Digest(f"sha256:{packed.hexdigest()}"), size_bytes=size
-    )
-    return _layer(descriptor, diff_id, FileRange(path=target, start=0, size_bytes=size))
 
 
 def _registry_layer(layer: ReleasedLayer, blob: BlobRange) -> Layer:
@@ -270,13 +228,9 @@ def _registry_layer(layer: ReleasedLayer, blob: BlobRange) -> Layer:
         digest=given.digest,
         size_bytes=given.size_bytes,
     )
-    return _layer(descriptor, layer.diff_id, blob)
+    return app_layer(descriptor, layer.diff_id, blob)
 
 
 def _blob_range(layer: ReleasedLayer, read_range: ReadRange) -> BlobRange:
     blob = layer.descriptor
     return BlobRange(read_range, layer.repository, blob.digest, blob.size_bytes)
-
-
-def _layer(descriptor: Descriptor, diff_id: Digest, content: Content) -> Layer:
-    return Layer(descriptor=descriptor, diff_id=diff_id, origin="app", read=content.read)

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import logging
 import shutil
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from modelferry.apptest.spec import AppTests
 from modelferry.artifacts import Image, PushedImage, ResolvedModel, TestedImage, Verdict
-from modelferry.image.released import COMMIT, RUN, Released, ReleasedImage
+from modelferry.image.released import COMMIT, RUN
 from modelferry.image.run_images import RunImages, run_images
 from modelferry.image.spec import BuildSpec
 from modelferry.last_release.base_images import base_layers, current_digests, known_images
+from modelferry.last_release.destination import Destination
 from modelferry.last_release.key import build_key
 from modelferry.last_release.read import read_released
 from modelferry.last_release.take import model_changed, released_model, take_release
@@ -26,7 +28,7 @@ from modelferry.plan import DeployPlan, Plan, RollbackPlan, RunContext, Stage, d
 from modelferry.preflight import Ready, preflight, resolve
 from modelferry.recorder import Recorder
 from modelferry.sources.open_model import OpenModel
-from modelferry.stages.build import Destination, build_image, build_target
+from modelferry.stages.build import build_image, build_target
 from modelferry.stages.fetch import hash_model, open_model, put_on_disk
 from modelferry.stages.push import push_image
 from modelferry.stages.test import run_tests
@@ -49,15 +51,13 @@ def run(plan: Plan, recorder: Recorder) -> None:
         return
     plan.context.temp.mkdir(mode=0o700, parents=True)
     try:
-        last = _last_release(plan, ready, recorder)
-        pushed = _reuse(plan, ready, last, recorder)
+        to = _compare(plan, ready, recorder)
+        pushed = _reuse(plan, ready, to, recorder)
         model = None if pushed else _fetch(plan, ready, recorder)
-        with ExitStack() as stack:
-            if plan.build and ready.engine and not pushed:
-                images = stack.enter_context(
-                    run_images(ready.engine, plan.build.kept_as, plan.context.run_label)
-                )
-                to = _destination(plan, ready, last, model)
+        if plan.build and not pushed:
+            if to and model and model.resolved != ready.model:
+                to = replace(to, build_key=None)  # the key is of the model that preflight saw
+            with _images(plan, plan.build, ready) as images:
                 image = _build(plan, plan.build, model, to, images, recorder)
                 tested = _test(plan, plan.build, model, image, images, recorder)
                 if to:
@@ -78,67 +78,66 @@ def check(plan: Plan, recorder: Recorder) -> Ready:
     return ready
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LastRelease:
-    """What the registry has of this branch, and what would be the same."""
-
-    released: Released
-    build_key: str | None  # of this run; None where it cannot be known beforehand
-
-    @property
-    def same(self) -> ReleasedImage | None:
-        return self.released.made_by(self.build_key) if self.build_key else None
-
-
-def _last_release(plan: Plan, ready: Ready, recorder: Recorder) -> LastRelease:
+def _compare(plan: Plan, ready: Ready, recorder: Recorder) -> Destination | None:
+    """None where nothing is pushed."""
     if not (plan.build and plan.push and ready.registry):
-        return LastRelease(released=Released(), build_key=None)
+        return None
     platform = plan.build.platform or (ready.engine.facts.platform if ready.engine else "")
     with recorder.stage("compare") as note:
-        released = read_released(
-            ready.registry,
-            plan.push,
-            others=known_images(plan.build),
-            platform=platform,
+        to = Destination(
+            push=plan.push,
+            registry=ready.registry,
+            released=read_released(
+                ready.registry,
+                plan.push,
+                others=known_images(plan.build),
+                platform=platform,
+            ),
+            build_key=build_key(
+                plan,
+                plan.build,
+                ready.model,
+                current_digests(plan.build, plan.push.access, ready.engine),
+                platform=platform,
+            ),
         )
-        digest_of = current_digests(plan.build, plan.push.access, ready.engine)
-        key = build_key(plan, plan.build, ready.model, digest_of, platform=platform)
-        last = LastRelease(released=released, build_key=key)
-        note.figure = _compared(last)
-    return last
+        note.figure = _compared(to)
+    return to
 
 
-def _compared(last: LastRelease) -> str:
-    if last.released.image is None:
+def _compared(to: Destination) -> str:
+    if to.released.image is None:
         return "nothing was released before"
-    if last.same:
-        return f"nothing changed since {last.same.digest}"
-    return f"something changed since {last.released.image.digest}"
+    if to.same:
+        return f"nothing changed since {to.same.digest}"
+    return f"something changed since {to.released.image.digest}"
 
 
-def _reuse(plan: Plan, ready: Ready, last: LastRelease, recorder: Recorder) -> PushedImage | None:
+def _reuse(
+    plan: Plan, ready: Ready, to: Destination | None, recorder: Recorder
+) -> PushedImage | None:
     """The last release, where this run would only make it again."""
-    if not (plan.build and plan.build.reuse and plan.push and ready.registry and last.same):
+    if not (plan.build and plan.build.reuse and to and to.same):
         return None
     for stage in plan.stages:
         if stage in (Stage.FETCH, Stage.BUILD, Stage.TEST):
             recorder.reused(stage)
     version = ready.model.version if ready.model else ""
     with recorder.stage("push") as note:
-        pushed = take_release(last.same, plan.push, registry=ready.registry, model_version=version)
+        pushed = take_release(to.same, to.push, registry=to.registry, model_version=version)
         note.mark, note.figure = "reused", f"{pushed.ref.name}, tags {', '.join(pushed.tags)}"
         note.moved_bytes = 0
     recorder.note(pushed=pushed, model_changed=False)
     if ready.model:
-        recorder.note(model=released_model(last.same, ready.model))
+        recorder.note(model=released_model(to.same, ready.model))
     return pushed
 
 
 def _tell_dry_run(plan: Plan, ready: Ready, recorder: Recorder) -> None:
     said = [describe(plan)]
-    last = _last_release(plan, ready, recorder)
-    if plan.build and plan.build.reuse and last.same:
-        said.append(f"nothing changed: {last.same.digest} would be taken as it is")
+    to = _compare(plan, ready, recorder)
+    if plan.build and plan.build.reuse and to and to.same:
+        said.append(f"nothing changed: {to.same.digest} would be taken as it is")
     if ready.target:
         said.append(f"the manifests would change:\n{ready.target.diff}")
     recorder.note(dry_run="\n\n".join(said))
@@ -181,18 +180,14 @@ def _fetched(resolved: ResolvedModel) -> str:
     return f"{resolved.version}, {format_bytes(resolved.size_bytes)}"
 
 
-def _destination(
-    plan: Plan, ready: Ready, last: LastRelease, model: OpenModel | None
-) -> Destination | None:
-    if not (plan.push and ready.registry):
-        return None
-    return Destination(
-        push=plan.push,
-        registry=ready.registry,
-        released=last.released,
-        # the key is of the model that preflight saw
-        build_key=last.build_key if model is None or model.resolved == ready.model else None,
-    )
+@contextmanager
+def _images(plan: Plan, spec: BuildSpec, ready: Ready) -> Iterator[RunImages | None]:
+    """None without an engine: a `builder` elsewhere makes an image that only travels."""
+    if ready.engine is None:
+        yield None
+        return
+    with run_images(ready.engine, spec.kept_as, plan.context.run_label) as images:
+        yield images
 
 
 def _build(
@@ -200,7 +195,7 @@ def _build(
     spec: BuildSpec,
     model: OpenModel | None,
     to: Destination | None,
-    images: RunImages,
+    images: RunImages | None,
     recorder: Recorder,
 ) -> Image:
     context = plan.context
@@ -212,7 +207,9 @@ def _build(
             annotations=_annotations(context),
             load=plan.tests is not None or plan.push is None,
             destination=to,
-            base=partial(base_layers, spec, to.push.access if to else None, images.engine),
+            base=partial(
+                base_layers, spec, to.push.access if to else None, images and images.engine
+            ),
             temp=context.temp,
             workspace=context.workspace,
         )
@@ -236,7 +233,7 @@ def _test(
     spec: BuildSpec,
     model: OpenModel | None,
     image: Image,
-    images: RunImages,
+    images: RunImages | None,
     recorder: Recorder,
 ) -> TestedImage:
     context = plan.context
@@ -244,6 +241,8 @@ def _test(
         if plan.tests is None:
             note.mark, note.figure = "not tested", "`stages` leaves it out"
             return TestedImage(image=image, verdict=Verdict.SKIPPED)
+        if images is None:
+            raise AssertionError("preflight has an engine where tests run")
         tested = run_tests(
             plan.tests,
             image,

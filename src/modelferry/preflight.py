@@ -19,7 +19,6 @@ from modelferry.errors import (
     RegistryError,
     Several,
 )
-from modelferry.image.spec import BuildSpec
 from modelferry.local_files import missing
 from modelferry.plan import DeployPlan, ModelPlan, Plan, PushPlan
 from modelferry.sources import resolve_model
@@ -50,9 +49,7 @@ def preflight(plan: Plan) -> Ready:
     pool = ThreadPoolExecutor(5, thread_name_prefix="preflight")
     try:
         model = pool.submit(lambda: plan.model and resolve(plan.model, plan.context.workspace))
-        engine = pool.submit(
-            lambda: plan.build and _engine(plan.build, tested=plan.tests is not None)
-        )
+        engine = pool.submit(lambda: _engine(plan))
         registry = pool.submit(lambda: plan.push and _registry(plan.push))
         given = pool.submit(lambda: plan.deploy and _look_up(plan.deploy))
         target = pool.submit(lambda: plan.deploy and _target(plan.deploy, plan))
@@ -95,13 +92,17 @@ def resolve(model: ModelPlan, workspace: Path) -> ResolvedModel:
     return found
 
 
-def _engine(build: BuildSpec, *, tested: bool) -> Engine:
+def _engine(plan: Plan) -> Engine | None:
+    """A `builder` elsewhere that pushes needs none."""
+    build = plan.build
+    if build is None or (build.builder != "docker" and plan.push and not plan.tests):
+        return None
     from modelferry.engine import connect
 
     engine = connect()
     facts = engine.facts
     log.info("docker: %s %s, %s store", engine.address, facts.version, facts.store)
-    if tested and build.platform and not _same_platform(build.platform, facts.platform):
+    if plan.tests and build.platform and not _same_platform(build.platform, facts.platform):
         raise InputError(
             Fault(
                 name="platform",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -19,10 +18,10 @@ from modelferry.artifacts import (
 from modelferry.engine import Engine
 from modelferry.image.run_images import RunImages
 from modelferry.image.spec import BuildSpec
+from modelferry.last_release.destination import Destination
 from modelferry.sources.copies import Copies
 from modelferry.sources.open_model import OpenModel
-from modelferry.stages.build import Destination, build_image
-from modelferry.values import Digest
+from modelferry.stages.build import Base, build_image
 
 MADE_BY = "org.example.made-by"
 
@@ -106,7 +105,7 @@ class Yard:
         load: bool = True,
         in_context: bool = False,
         images: RunImages | None = None,
-        base: Callable[[], Sequence[Digest] | None] = lambda: None,
+        base: Base = lambda _: None,
         annotations: tuple[tuple[str, str], ...] | None = None,
         **chosen: object,
     ) -> Image:

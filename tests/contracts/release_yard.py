@@ -8,10 +8,10 @@ from pathlib import Path
 from modelferry.artifacts import Image, Layer, Model, PushedImage, TestedImage, Verdict
 from modelferry.image.released import Released
 from modelferry.image.spec import RegistryLogin
+from modelferry.last_release.destination import Destination
 from modelferry.last_release.read import read_released
 from modelferry.plan.spec import ManagedTags, PushPlan
 from modelferry.registry.client import Registry
-from modelferry.stages.build import Destination
 from modelferry.stages.push import push_image
 from modelferry.values import Digest, ImageRef
 from tests.contracts.image_yard import Yard
@@ -55,7 +55,7 @@ class ReleaseYard:
             destination=Destination(
                 push=self.plan, registry=self.registry, released=released, build_key=build_key
             ),
-            base=lambda: self.base,
+            base=lambda _: self.base,
             annotations=annotations,
             builder=builder,
             login=login,

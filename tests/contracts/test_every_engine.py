@@ -18,9 +18,10 @@ from modelferry.image.app.buildx import build_app
 from modelferry.image.compose import GZIP_LAYER_TYPE, LAYER_TYPE, Composition, compose
 from modelferry.image.load import load_image
 from modelferry.image.released import Released
+from modelferry.last_release.destination import Destination
 from modelferry.plan.spec import PushPlan
 from modelferry.registry.client import Registry
-from modelferry.stages.build import Destination, build_target
+from modelferry.stages.build import build_target
 from modelferry.stages.push import push_image
 from tests.contracts.conftest import Connect, MakeYard
 from tests.contracts.image_yard import MADE_BY, SMALL, Yard, run_in, sha256_in, sha256_of

@@ -152,7 +152,6 @@ def test_a_build_with_a_date_gives_the_same_layers_anywhere(
             spec,
             yard.plan.name,
             plain_http=True,
-            run_label=yard.yard.name,
             temp=folder,
             workspace=yard.yard.context,
         )

@@ -12,9 +12,9 @@ from modelferry.artifacts import TestedImage, Verdict
 from modelferry.errors import BuildError, IdentityError
 from modelferry.image.released import Released
 from modelferry.image.spec import RegistryLogin
+from modelferry.last_release.destination import Destination
 from modelferry.plan.spec import PushPlan
 from modelferry.registry.client import Registry
-from modelferry.stages.build import Destination
 from modelferry.stages.push import push_image
 from modelferry.values import Secret
 from tests.contracts.conftest import Connect, MakeYard

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -53,10 +53,10 @@ def deliver(
         "timeout": "60s",
     }
 
-    def deliver(**different: str | None) -> Finished:
+    def deliver(environ: Mapping[str, str] | None = None, **different: str | None) -> Finished:
         changed = {name.replace("_", "-"): value for name, value in different.items()}
         inputs = {name: value for name, value in (usual | changed).items() if value is not None}
-        return run_entrypoint(workspace, tmp_path, inputs)
+        return run_entrypoint(workspace, tmp_path, inputs, environ=environ)
 
     return deliver
 
@@ -206,3 +206,18 @@ def test_only_what_changed_is_made_again_and_any_release_can_come_back(
     back = deliver(stages="rollback", to=first.outputs["digest"])
     assert (back.status, back.outputs["rollout"]) == (0, "rolled-back"), back.log
     assert cluster.images() == {first.outputs["image"]}
+
+
+def test_a_builder_elsewhere_needs_no_engine(
+    deliver: Deliver, cluster: Cluster, registry: RegistryView, unique: str, testbed: dict[str, str]
+) -> None:
+    given = {"builder": testbed["TESTBED_BUILDKIT"], "stages": "build push deploy"}
+    nowhere = {"DOCKER_HOST": "unix:///nonexistent/docker.sock"}
+    first = deliver(nowhere, **given)
+    assert (first.status, first.outputs["rollout"]) == (0, "succeeded"), first.log
+    assert cluster.images() == {first.outputs["image"]}
+    assert cluster.sha256_in_pod("/model/weights.csv") == sha256(MODEL).hexdigest()
+    again = deliver(nowhere, **given)  # no registry has the base, so that it is built again
+    assert (again.status, again.outputs["digest"]) == (0, first.outputs["digest"]), again.log
+    tested = deliver(nowhere, **given | {"stages": "build test push", "tags": "v2"})
+    assert_failed(tested, 5, "Docker does not answer at unix:///nonexistent/docker.sock")

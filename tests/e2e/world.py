@@ -128,7 +128,12 @@ class Finished:
 
 
 def run_entrypoint(
-    workspace: Path, temp: Path, inputs: Mapping[str, str], *, seconds: float = 180
+    workspace: Path,
+    temp: Path,
+    inputs: Mapping[str, str],
+    *,
+    seconds: float = 180,
+    environ: Mapping[str, str] | None = None,
 ) -> Finished:
     """`python entrypoint.py` as on a runner, by a python that lacks the action's packages."""
     run_id = str(time.time_ns())
@@ -149,6 +154,7 @@ def run_entrypoint(
         "GITHUB_OUTPUT": str(output),
         "GITHUB_STEP_SUMMARY": str(summary),
         "RUNNER_TEMP": str(temp),
+        **(environ or {}),
     }
     env.pop("KUBECONFIG", None)
     command = [getattr(sys, "_base_executable", sys.executable), str(ROOT / "entrypoint.py")]

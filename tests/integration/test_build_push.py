@@ -38,6 +38,7 @@ from modelferry.image.file_range import FileRange
 from modelferry.image.released import Released
 from modelferry.image.run_images import RunImages
 from modelferry.image.spec import BuildSpec, RegistryLogin
+from modelferry.last_release.destination import Destination
 from modelferry.last_release.read import read_released
 from modelferry.plan.spec import ManagedTags, PushPlan
 from modelferry.registry.access import RegistryAccess
@@ -45,7 +46,7 @@ from modelferry.registry.client import Registry
 from modelferry.registry.manifests import StoredManifest, read_image
 from modelferry.sources.copies import Copies
 from modelferry.sources.open_model import OpenModel
-from modelferry.stages.build import Destination, build_image
+from modelferry.stages.build import build_image
 from modelferry.stages.push import push_image
 from modelferry.values import Digest, Secret
 

@@ -102,6 +102,13 @@ def without_build_cache(config: bytes) -> Json:
     return {key: value for key, value in given.items() if not key.startswith(_BUILD_CACHE)}
 
 
+def platform_of(config: bytes) -> str:
+    """os/architecture, or os/architecture/variant, as manifests' indexes have it."""
+    given: Json = json.loads(config)
+    named = (given.get(name) for name in ("os", "architecture", "variant"))
+    return "/".join(name for name in named if name)
+
+
 def model_labels(model: Model) -> Pairs:
     """What `docker inspect` tells about the model; of several files, one a line."""
     return (

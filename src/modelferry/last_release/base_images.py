@@ -77,7 +77,7 @@ def current_digests(
 
 
 def base_layers(
-    build: BuildSpec, own: RegistryAccess | None, engine: Engine
+    build: BuildSpec, own: RegistryAccess | None, engine: Engine | None, platform: str
 ) -> Sequence[Digest] | None:
     """The base image's diff ids, bottom first; None where nobody tells. A builder that pulls a base
     keeps it to itself: its registry is asked where the engine does not have what it took."""
@@ -92,7 +92,7 @@ def base_layers(
     image = _parsed(base) if base else None
     if image is None:
         return None if base else ()
-    in_engine = diff_ids_in_engine(engine, image)
+    in_engine = diff_ids_in_engine(engine, image) if engine else None
     if in_engine and _local(build, engine):
         return in_engine
     try:
@@ -100,7 +100,7 @@ def base_layers(
     except FerryError as error:
         log.debug("%s: %s", image, error)
         return in_engine
-    return read_diff_ids(registry, image, build.platform or engine.facts.platform) or in_engine
+    return read_diff_ids(registry, image, platform) or in_engine
 
 
 def _local(build: BuildSpec, engine: Engine | None) -> Engine | None:

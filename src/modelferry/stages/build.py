@@ -18,7 +18,13 @@ from modelferry.errors import ModelChanged
 from modelferry.image.app.buildx import NO_CACHE, Cache, build_app, push_app, registry_cache
 from modelferry.image.app.in_context import files_in_context
 from modelferry.image.app.layers import SavedApp, app_in_engine, app_in_registry
-from modelferry.image.compose import MANIFEST_TYPE, Composition, compose, model_labels
+from modelferry.image.compose import (
+    MANIFEST_TYPE,
+    Composition,
+    compose,
+    model_labels,
+    platform_of,
+)
 from modelferry.image.layer_entries import Record
 from modelferry.image.model_layers import Placements, guess_placements
 from modelferry.image.placement import Fit
@@ -29,9 +35,8 @@ from modelferry.image.stack import fit_app
 from modelferry.image.stream import ReadInOrder
 from modelferry.image.transfer import Transfer
 from modelferry.image.workers import Stop
+from modelferry.last_release.destination import Destination
 from modelferry.last_release.read import read_pushed_app
-from modelferry.plan.spec import PushPlan
-from modelferry.registry.client import Registry
 from modelferry.registry.transport import is_loopback
 from modelferry.sources.open_model import OpenModel
 from modelferry.values import Digest, format_bytes
@@ -39,16 +44,7 @@ from modelferry.values import Digest, format_bytes
 log = logging.getLogger("modelferry.build")
 
 Pairs = tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Destination:
-    """The repository that the image goes to, and what was released there last."""
-
-    push: PushPlan
-    registry: Registry
-    released: Released
-    build_key: str | None = None
+Base = Callable[[str], Sequence[Digest] | None]  # of an image of which platform
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,19 +65,20 @@ def build_image(
     spec: BuildSpec,
     model: OpenModel | None,
     *,
-    images: RunImages,
+    images: RunImages | None,
     annotations: Pairs,
     load: bool,
     destination: Destination | None,
-    base: Callable[[], Sequence[Digest] | None] = lambda: None,
+    base: Base = lambda _: None,
     temp: Path,
     workspace: Path,
 ) -> Built:
     """`temp` is private to this run; the app's layers are read from it until the push is over.
 
-    `load`: into the engine, for its tests. Without a destination nothing will travel, so the app's
-    layers are not compressed. `base` tells the base image's diff ids, for a first release. A
-    model that changes meanwhile is read anew, at most twice.
+    `images`: None without an engine, which a `builder` of its own needs for tests alone. `load`:
+    into the engine, for its tests. Without a destination nothing will travel, so the app's layers
+    are not compressed. `base` tells the base image's diff ids, for a first release. A model that
+    changes meanwhile is read anew, at most twice.
     """
     folder = temp / "image"
     folder.mkdir(mode=0o700)
@@ -117,7 +114,7 @@ def build_target(
 
 def _make_app(
     spec: BuildSpec,
-    images: RunImages,
+    images: RunImages | None,
     destination: Destination | None,
     folder: Path,
     workspace: Path,
@@ -130,7 +127,6 @@ def _make_app(
             spec,
             destination.push.name,
             plain_http=access.plain_http or is_loopback(access.host),
-            run_label=images.run_label,
             temp=folder,
             workspace=workspace,
             cache=cache,
@@ -138,6 +134,8 @@ def _make_app(
         registry = destination.registry
         config, layers = read_pushed_app(registry, destination.push.repository, digest)
         return _App(saved=app_in_registry(config, layers, registry.read_range), image_id=None)
+    if images is None:
+        raise AssertionError("preflight has an engine where one is needed")
     image_id = build_app(spec, images, "app", temp=folder, workspace=workspace, cache=cache)
     saved = app_in_engine(
         images.engine,
@@ -184,7 +182,7 @@ class _Carrier:
     def carry(
         self,
         app: _App,
-        base: Callable[[], Sequence[Digest] | None],
+        base: Base,
         annotations: Pairs,
     ) -> Built:
         fit = self._fit(app.saved, base)
@@ -254,7 +252,7 @@ class _Carrier:
         )
         return self._transfer
 
-    def _fit(self, app: SavedApp, base: Callable[[], Sequence[Digest] | None]) -> Fit | None:
+    def _fit(self, app: SavedApp, base: Base) -> Fit | None:
         if not self._files:
             return None
         is_first = self._released.stack is None  # later ones go by the release before
@@ -263,7 +261,7 @@ class _Carrier:
             self._paths,
             records=self._released.records,
             released=self._released.stack,
-            base=base() if is_first else None,
+            base=base(platform_of(app.image.config)) if is_first else None,
             stop=Stop(),
         )
 

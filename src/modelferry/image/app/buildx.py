@@ -27,6 +27,7 @@ log = logging.getLogger("modelferry.build")
 
 _DATE = "SOURCE_DATE_EPOCH"  # reproducible-builds.org; buildx takes it from its environment
 _PROBE_S = 60.0
+_BUILDER = "modelferry"  # known in a folder of this build alone
 _SECRET_ENV = "MODELFERRY_BUILD_SECRET_{}"  # noqa: S105 - a name, not a secret
 
 
@@ -52,7 +53,7 @@ def build_app(
 ) -> str:
     """The image's ID; the run holds it as its `part`. `temp` is a folder of this build."""
     output = ("--load", "--tag", images.name(part))
-    metadata = _build(spec, output, images.run_label, temp=temp, workspace=workspace, cache=cache)
+    metadata = _build(spec, output, temp=temp, workspace=workspace, cache=cache)
     return _built_image(images.engine, metadata)
 
 
@@ -61,7 +62,6 @@ def push_app(
     target: ImageRef,
     *,
     plain_http: bool,
-    run_label: str,
     temp: Path,
     workspace: Path,
     cache: Cache = NO_CACHE,
@@ -77,7 +77,7 @@ def push_app(
         **({"rewrite-timestamp": "true"} if _is_dated(spec, os.environ) else {}),
     }
     output = ("--output", _csv(*(f"{name}={value}" for name, value in options.items())))
-    metadata = _build(spec, output, run_label, temp=temp, workspace=workspace, cache=cache)
+    metadata = _build(spec, output, temp=temp, workspace=workspace, cache=cache)
     reported = metadata.get("containerimage.digest")
     if not isinstance(reported, str):
         raise BuildError(
@@ -97,7 +97,6 @@ def registry_cache(repository: ImageRef, tag: str | None) -> Cache:
 def _build(
     spec: BuildSpec,
     output: tuple[str, ...],
-    run_label: str,
     *,
     temp: Path,
     workspace: Path,
@@ -108,7 +107,7 @@ def _build(
     metadata = temp / "build.json"
     with (
         client_env(spec.login, temp / "docker", child_env(os.environ)) as env,
-        _builder(buildx, spec.builder, run_label, temp / "buildx", env) as (builder, chosen),
+        _builder(buildx, spec.builder, temp / "buildx", env) as (builder, chosen),
     ):
         argv = [*buildx, "build", "--builder", builder, *build_flags(spec, metadata, cache)]
         done = process.run(
@@ -180,7 +179,7 @@ def child_env(environ: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def _builder(
-    buildx: tuple[str, ...], address: str, run_label: str, config: Path, env: dict[str, str]
+    buildx: tuple[str, ...], address: str, config: Path, env: dict[str, str]
 ) -> Iterator[tuple[str, dict[str, str]]]:
     """The builder's name, and the environment that knows it. `default` is the engine's own; it
     takes only changed files from a context when it knows buildx again, by the user's folder."""
@@ -194,9 +193,8 @@ def _builder(
         if address == "docker":
             yield "default", env
             return
-        name = f"modelferry-{run_label}"
-        _connect(buildx, name, address, env)
-        yield name, env
+        _connect(buildx, _BUILDER, address, env)
+        yield _BUILDER, env
     finally:
         shutil.rmtree(config)
 

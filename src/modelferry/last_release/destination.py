@@ -1,0 +1,22 @@
+"""Where the image goes, and what is there from before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modelferry.image.released import Released, ReleasedImage
+from modelferry.plan.spec import PushPlan
+from modelferry.registry.client import Registry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    push: PushPlan
+    registry: Registry
+    released: Released
+    build_key: str | None = None  # of this run; None where it cannot be known beforehand
+
+    @property
+    def same(self) -> ReleasedImage | None:
+        """The release that this run would only make again."""
+        return self.released.made_by(self.build_key) if self.build_key else None

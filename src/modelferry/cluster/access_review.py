@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from modelferry.cluster.resources import AUTOSCALERS, EVENTS, PODS, REPLICA_SETS, Resource
 from modelferry.cluster.transport import Refused
 from modelferry.errors import RolloutError
+from modelferry.side_by_side import side_by_side
 
 Call = Callable[..., dict[str, Any]]
 Places = Sequence[tuple[Resource, str | None]]
@@ -62,10 +62,9 @@ def check(
     useful = {question: loss for question, loss in _useful(objects, own) if question not in needed}
     tunnel = tuple(dict.fromkeys(_tunnel(objects))) if asked else ()
     proxy = tuple(dict.fromkeys(_proxy(objects))) if asked else ()
-    with ThreadPoolExecutor(8) as pool:
-        questions = (*needed, *useful, *tunnel, *proxy)
-        answers = pool.map(lambda question: _ask(call, question), questions)
-        allowed = dict(zip(questions, answers, strict=True))
+    questions = (*needed, *useful, *tunnel, *proxy)
+    answers = side_by_side(lambda question: _ask(call, question), questions)
+    allowed = dict(zip(questions, answers, strict=True))
     missing = [question for question in needed if not allowed[question]]
     if not all(allowed[question] for question in proxy):
         missing += [question for question in tunnel if not allowed[question]]

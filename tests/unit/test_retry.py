@@ -47,3 +47,24 @@ def test_the_last_error_is_the_one_raised() -> None:
     last = FerryError("last", temporary=True)
     with pytest.raises(FerryError, match="last"):
         retry(Call(TEMPORARY, last), tries=2, sleep=lambda _: None)
+
+
+def test_until_a_moment_it_is_tried_however_often() -> None:
+    waits: list[float] = []
+    call = Call(*[TEMPORARY] * 20)
+    with pytest.raises(ModelError):
+        retry(
+            call,
+            tries=2,
+            until=10.0,
+            longest_wait_s=2.0,
+            sleep=waits.append,
+            jitter=lambda: 1.0,
+            clock=lambda: sum(waits),
+        )
+    assert waits == [0.5, 1.0, 2.0, 2.0, 2.0, 2.0]
+
+
+def test_a_moment_that_has_passed_takes_no_try_away() -> None:
+    call, waits = Call(TEMPORARY, "bytes"), []
+    assert retry(call, tries=2, until=0.0, sleep=waits.append, clock=lambda: 9.0) == "bytes"

@@ -3,8 +3,12 @@ all are idempotent. Only rollout/apply.py calls the writing ones."""
 
 from __future__ import annotations
 
+import copy
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from modelferry.cluster import access_review
 from modelferry.cluster.access_review import Own
@@ -13,13 +17,32 @@ from modelferry.cluster.resources import NAMESPACES, PODS, Resource, group_path
 from modelferry.cluster.transport import READ_S, Query, Refused, Transport
 from modelferry.cluster.tunnel import Tunnel, TunnelError, open_tunnel
 from modelferry.cluster.watch import Watch
-from modelferry.errors import FerryError
+from modelferry.errors import FerryError, IdentityError
 from modelferry.retry import retry
 
 Object = Mapping[str, Any]
 
 FIELD_MANAGER = "modelferry"
 _TRIES = 6  # an API server that restarts is away for a dozen seconds
+_LONGEST_WAIT_S = 4.0
+# An API server that starts refuses what it will grant: its own caches are not filled yet.
+_DOUBT_S = 15.0
+# Of a write we hear within 15 s, or it is not done any more: the server gives up on it, too. Above
+# the 10 s that it waits for an admission webhook, if that says nothing else.
+_WRITE_CONNECT_S = 3.0
+WRITE_S = 12.0
+WRITTEN_S = _WRITE_CONNECT_S + WRITE_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """On which calls are made. `permit` is asked before each try of a write, and raises; until
+    `until` (time.monotonic) what may heal is tried again, however often."""
+
+    permit: Callable[[], None] = lambda: None
+    until: float = -math.inf
+    tries: int = _TRIES
+    write_s: float = WRITE_S
 
 
 class Cluster:
@@ -27,6 +50,13 @@ class Cluster:
         self.namespace = namespace  # of the kubeconfig's context
         self._transport = transport
         self._served: dict[str, tuple[Resource, ...]] = {}
+        self.terms = Terms()
+
+    def on(self, **terms: Any) -> Self:
+        """The same cluster, with these of its Terms changed."""
+        other = copy.copy(self)
+        other.terms = replace(self.terms, **terms)
+        return other
 
     @property
     def server(self) -> str:
@@ -101,7 +131,7 @@ class Cluster:
         namespace: str | None,
         *,
         selectors: Query = (),
-        tries: int = _TRIES,
+        tries: int | None = None,
         read_s: float = READ_S,
     ) -> tuple[tuple[Object, ...], str]:
         """The objects, and the resourceVersion to watch from."""
@@ -174,7 +204,8 @@ class Cluster:
         ]
         if dry_run:
             query.append(("dryRun", "All"))
-        return self._json(
+        send = self._json if dry_run else self._write
+        return send(
             "PATCH",
             resource.path(namespace, body["metadata"]["name"]),
             query=query,
@@ -185,7 +216,7 @@ class Cluster:
     def create(self, resource: Resource, body: Object, namespace: str | None) -> Object:
         """Refused (409) when there is one of this name already: of several, one caller wins."""
         query = [("fieldManager", FIELD_MANAGER)]
-        return self._json("POST", resource.path(namespace), query=query, body=body)
+        return self._write("POST", resource.path(namespace), query=query, body=body)
 
     def try_to_create(self, resource: Resource, body: Object, namespace: str | None) -> None:
         """A dry run of a creation under a name of its own: the object's own may be taken."""
@@ -202,7 +233,7 @@ class Cluster:
         self, resource: Resource, name: str, namespace: str | None, operations: Sequence[Object]
     ) -> Object:
         """A JSON Patch (RFC 6902); refused as a whole when a `test` in it fails."""
-        return self._json(
+        return self._write(
             "PATCH",
             resource.path(namespace, name),
             query=[("fieldManager", FIELD_MANAGER)],
@@ -227,11 +258,57 @@ class Cluster:
             "propagationPolicy": "Background" if resource == PODS else "Foreground",
             "preconditions": {"uid": uid},
         } | ({"dryRun": ["All"]} if dry_run else {})
+        send = self._json if dry_run else self._write
         try:
-            self._json("DELETE", resource.path(namespace, name), body=options)
+            send("DELETE", resource.path(namespace, name), body=options)
         except Refused as refused:
             if refused.code != 404:
                 raise
 
-    def _json(self, method: str, path: str, *, tries: int = _TRIES, **how: Any) -> dict[str, Any]:
-        return retry(lambda: self._transport.json(method, path, **how), tries=tries)
+    def _write(self, method: str, path: str, *, query: Query = (), **how: Any) -> dict[str, Any]:
+        terms = self.terms
+        limited = (*query, ("timeout", f"{terms.write_s:g}s"))
+
+        def once() -> dict[str, Any]:
+            terms.permit()
+            return self._transport.json(
+                method,
+                path,
+                query=limited,
+                read_s=terms.write_s,
+                connect_s=_WRITE_CONNECT_S,
+                **how,
+            )
+
+        return self._tried(once)
+
+    def _json(
+        self, method: str, path: str, *, tries: int | None = None, **how: Any
+    ) -> dict[str, Any]:
+        """`tries`: so many and no more, whatever the Terms say."""
+        return self._tried(lambda: self._transport.json(method, path, **how), tries)
+
+    def _tried(
+        self, once: Callable[[], dict[str, Any]], tries: int | None = None
+    ) -> dict[str, Any]:
+        if tries is not None:
+            return retry(once, tries=tries)
+
+        def doubted() -> dict[str, Any]:
+            try:
+                return once()
+            except (Refused, IdentityError) as error:
+                if time.monotonic() - self._transport.away_at < _DOUBT_S and _is_doubtful(error):
+                    error.temporary = True
+                raise
+
+        terms = self.terms
+        return retry(doubted, tries=terms.tries, until=terms.until, longest_wait_s=_LONGEST_WAIT_S)
+
+
+def _is_doubtful(error: Refused | IdentityError) -> bool:
+    """A server that starts may say so; that there is no such object it knows."""
+    if isinstance(error, IdentityError) or error.code == 403:
+        return True
+    path_is_unknown = error.reason != "NotFound" or "the requested resource" in error.message
+    return error.code == 404 and path_is_unknown

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -74,6 +76,7 @@ class Transport:
         _share_tls(self._pool, credentials.configuration)
         _notice_dead_peers(self._pool)
         self._lock = threading.Lock()
+        self.away_at = -math.inf  # when it last did not answer, as time.monotonic() has it
         self.origin = credentials.origin
         self.server = str(credentials.configuration.host).rstrip("/")
 
@@ -97,10 +100,17 @@ class Transport:
         body: Any = None,
         content_type: str = "application/json",
         read_s: float = READ_S,
+        connect_s: float = _CONNECT_S,
     ) -> dict[str, Any]:
         payload = None if body is None else json.dumps(body).encode()
         with self.open(
-            method, path, query=query, body=payload, content_type=content_type, read_s=read_s
+            method,
+            path,
+            query=query,
+            body=payload,
+            content_type=content_type,
+            read_s=read_s,
+            connect_s=connect_s,
         ) as response:
             return self.parsed(response.data or b"{}")
 
@@ -152,6 +162,7 @@ class Transport:
         content_type: str = "application/json",
         accept: str = "application/json",
         read_s: float = READ_S,
+        connect_s: float = _CONNECT_S,
     ) -> Generator[urllib3.BaseHTTPResponse]:
         """The response of a success, unread; errors while reading it are translated, too."""
         url = f"{self.server}{path}" + (f"?{urlencode(query)}" if query else "")
@@ -162,7 +173,7 @@ class Transport:
                 url,
                 body=body,
                 headers=headers,
-                timeout=urllib3.Timeout(connect=_CONNECT_S, read=read_s),
+                timeout=urllib3.Timeout(connect=connect_s, read=read_s),
                 retries=False,
                 preload_content=False,
             )
@@ -177,6 +188,8 @@ class Transport:
 
     def _refusal(self, method: str, path: str, response: urllib3.BaseHTTPResponse) -> FerryError:
         code, status = response.status, _status(response.data)
+        if code == 503:
+            self.away_at = time.monotonic()
         message = status.get("message") or f"HTTP {code} to {method} {path}"
         if code == 401:
             return IdentityError(
@@ -198,6 +211,7 @@ class Transport:
         )
 
     def _unreachable(self, error: Exception) -> RolloutError:
+        self.away_at = time.monotonic()
         reason = error.reason if isinstance(error, MaxRetryError) and error.reason else error
         return RolloutError(
             f"the cluster at {self.server} does not answer",

@@ -13,10 +13,11 @@ from modelferry.cluster.resources import PODS, Resource
 from modelferry.cluster.transport import Refused
 from modelferry.errors import RolloutError
 from modelferry.progress import heartbeat
-from modelferry.rollout.changes.decide import Action, Change
+from modelferry.rollout.changes.decide import Action, Change, settled
 from modelferry.rollout.changes.placed import Placed
 from modelferry.rollout.objects import stuck
-from modelferry.rollout.objects.field_managers import taken_over
+from modelferry.rollout.objects.field_managers import conflicts, taken_over
+from modelferry.rollout.objects.fields import with_value
 from modelferry.rollout.watching.board import Applied
 
 log = logging.getLogger("modelferry.rollout")
@@ -37,23 +38,18 @@ def carry_out(
     cluster: Cluster,
     changes: Sequence[Change],
     *,
-    timeout_s: float,
-    check: Callable[[], None] = lambda: None,
+    deadline: float,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[Applied, ...]:
-    """In the order given. `timeout_s` is for what must go before its successor can come; `check`
-    raises when it is no longer our turn to write."""
-    deadline = clock() + timeout_s
+    """In the order given. Until `deadline` (of `clock`) an API server that is away is waited for,
+    and what must go before its successor can come."""
+    cluster = cluster.on(until=deadline)
     applied: list[Applied] = []
     for change in changes:
-        check()
         if change.action is Action.REPLACE and change.live is not None:
             log.info("deleting %s to replace it", change.placed.label)
             remove(cluster, change.placed, change.live, deadline, sleep=sleep, clock=clock)
-            check()
-        elif change.live is not None:
-            _take_over(cluster, change.placed)
         body = _apply(cluster, change, sleep, clock)
         log.info("applied: %s", change)
         applied.append(Applied(placed=change.placed, body=body))
@@ -63,38 +59,60 @@ def carry_out(
 def _apply(
     cluster: Cluster, change: Change, sleep: Callable[[float], None], clock: Callable[[], float]
 ) -> Object:
-    placed = change.placed
     until = clock() + _SETTLE_S
+    fresh = change.action in (Action.CREATE, Action.UNCHECKED, Action.REPLACE)
     while True:
         try:
-            return cluster.apply(placed.resource, placed.body, placed.namespace, force=change.force)
+            return _write(cluster, change)
         except Refused as refused:
-            fresh = change.action in (Action.CREATE, Action.UNCHECKED, Action.REPLACE)
-            if not fresh or not _NOT_YET.search(refused.message) or clock() > until:
+            passes = _has_moved(refused) or (fresh and _NOT_YET.search(refused.message))
+            if not passes or clock() > until:
                 raise
             sleep(_POLL_S)
 
 
-def _take_over(cluster: Cluster, placed: Placed) -> None:
-    """Refused as a whole when somebody writes in between, and then tried on the new state."""
-    for attempt in range(3):
-        live = cluster.get(placed.resource, placed.manifest.name, placed.namespace)
-        managed = live["metadata"].get("managedFields") if live else None
-        ours = taken_over(managed or (), placed.manifest.api_version)
-        if live is None or ours is None:
-            return
-        version = live["metadata"]["resourceVersion"]
-        operations = [
-            {"op": "replace", "path": "/metadata/managedFields", "value": ours},
-            {"op": "replace", "path": "/metadata/resourceVersion", "value": version},
-        ]
-        try:
-            cluster.patch(placed.resource, placed.manifest.name, placed.namespace, operations)
-        except Refused as refused:
-            if refused.code != 409 or attempt == 2:
-                raise
-        else:
-            return
+def _write(cluster: Cluster, change: Change) -> Object:
+    """On the very version that was read, where there is one: what was held back on its way, and
+    comes after a newer run has written, is refused."""
+    placed = change.placed
+    live = None
+    if change.live is not None and change.action is not Action.REPLACE:
+        live = _taken_over(cluster, placed)
+    try:
+        return cluster.apply(
+            placed.resource, _on(placed.body, live), placed.namespace, force=change.force
+        )
+    except Refused as refused:
+        if live is None or not conflicts(refused):
+            raise
+        placed, force = settled(placed, live, refused)  # an autoscaler came after the dry run
+    return cluster.apply(placed.resource, _on(placed.body, live), placed.namespace, force=force)
+
+
+def _on(body: Object, live: Object | None) -> Object:
+    if live is None:
+        return body
+    return with_value(body, ("metadata", "resourceVersion"), live["metadata"]["resourceVersion"])
+
+
+def _has_moved(refused: Refused) -> bool:
+    """Somebody has written since we read it."""
+    return refused.code == 409 and refused.reason == "Conflict" and not conflicts(refused)
+
+
+def _taken_over(cluster: Cluster, placed: Placed) -> Object | None:
+    """What is there, with the fields of the tools before us among ours."""
+    live = cluster.get(placed.resource, placed.manifest.name, placed.namespace)
+    managed = live["metadata"].get("managedFields") if live else None
+    ours = taken_over(managed or (), placed.manifest.api_version)
+    if live is None or ours is None:
+        return live
+    version = live["metadata"]["resourceVersion"]
+    operations = [
+        {"op": "replace", "path": "/metadata/managedFields", "value": ours},
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": version},
+    ]
+    return cluster.patch(placed.resource, placed.manifest.name, placed.namespace, operations)
 
 
 def remove(
@@ -175,8 +193,3 @@ def amend(
 ) -> Object:
     """Refused with 422 when a `test` among them fails."""
     return cluster.patch(resource, name, namespace, operations)
-
-
-def keep(cluster: Cluster, resource: Resource, body: Object, namespace: str) -> Object:
-    """All of it; what it had before and `body` has not goes."""
-    return cluster.apply(resource, body, namespace, force=True)

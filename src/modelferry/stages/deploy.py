@@ -110,6 +110,7 @@ def deploy(
         wait_s=spec.timeout_s,
         allow_older=spec.allow_older,
     ) as now:
+        deadline = time.monotonic() + spec.timeout_s
         marks = turn.marks(intent, spec.release, release.digest, pushed.model_version)
         objects = [marked(found, marks, release.reference) for found in release.objects]
         placement = place(target.cluster, objects, target.namespace)
@@ -124,10 +125,8 @@ def deploy(
         now.heed()
         now.begin(_record(release, pushed, now, planned, before, context))
         with _told_with(shown), undo.undone(spec, now, before, previous):
-            applied = apply.carry_out(
-                target.cluster, planned, timeout_s=spec.timeout_s, check=now.check
-            )
-            apply.unstick(target.cluster, applied)
+            applied = apply.carry_out(now.cluster, planned, deadline=deadline)
+            apply.unstick(now.cluster.on(until=deadline), applied)
             address = _verify(plan, release, now, applied, old_pods, context)
         now.end(history.SUCCEEDED)
     return Rollout(

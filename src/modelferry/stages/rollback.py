@@ -188,15 +188,15 @@ def _act(
     timeout_s: float,
 ) -> tuple[Applied, ...]:
     deadline = time.monotonic() + timeout_s
+    cluster = now.cluster.on(until=deadline)
     away = rollback.removals([placed for placed, _ in gone])
     alive = {placed.key: live for placed, live in gone}
-    problems = undo.remove_all(now, away.first, alive, deadline)
-    left_s = max(0.0, deadline - time.monotonic())
-    applied = apply.carry_out(now.cluster, planned, timeout_s=left_s, check=now.check)
-    problems += undo.remove_all(now, away.last, alive, deadline)
+    problems = undo.remove_all(cluster, away.first, alive, deadline)
+    applied = apply.carry_out(cluster, planned, deadline=deadline)
+    problems += undo.remove_all(cluster, away.last, alive, deadline)
     if problems:
         raise RolloutError(problems[0], seen="\n".join(problems))
-    apply.unstick(now.cluster, applied)
+    apply.unstick(cluster, applied)
     board = Board(targets=applied, epoch_s=time.time() - time.monotonic())
     left_s = max(0.0, deadline - time.monotonic())
     outcome = watch.follow(now.cluster, board, timeout_s=left_s, heed=now.heed)

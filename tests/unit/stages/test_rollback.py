@@ -66,7 +66,7 @@ def test_what_ends_it_is_on_record(
         intent=Intent("2", 1),
         hold=None,
         records=(record(2), record(1)),
-        keeps_records=False,
+        book=None,
     )
 
     def act(*_: Any) -> None:

@@ -4,16 +4,21 @@ a dry run. Pure; apply.py carries it out."""
 from __future__ import annotations
 
 import base64
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from modelferry.rollout.changes.placed import Placed
+from modelferry.cluster.transport import Refused
+from modelferry.rollout.changes.placed import Placed, with_body
 from modelferry.rollout.manifests.load import ManifestObject
 from modelferry.rollout.objects import podspec
 from modelferry.rollout.objects.conditions import is_true
-from modelferry.rollout.objects.fields import with_value
+from modelferry.rollout.objects.field_managers import conflicts, is_scaled
+from modelferry.rollout.objects.fields import with_value, without
+
+log = logging.getLogger("modelferry.rollout")
 
 Object = Mapping[str, Any]
 
@@ -88,6 +93,19 @@ def decided(placed: Placed, live: Object | None, result: Object, *, force: bool)
     if essence(live) == essence(result):
         return replace(change, action=Action.UNCHANGED)
     return change
+
+
+def settled(placed: Placed, live: Object, refused: Refused) -> tuple[Placed, bool]:
+    """After a conflict: without the replicas that an autoscaler minds, and whether to take what
+    the tools before us had. Raises `refused` where others own the fields."""
+    found = conflicts(refused)
+    scaled = [conflict for conflict in found if is_scaled(conflict, live) and not conflict.yields]
+    if any(conflict not in scaled and not conflict.yields for conflict in found):
+        raise refused
+    if scaled:
+        log.info("%s: replicas are left to %s", placed.label, scaled[0].manager)
+        placed = with_body(placed, without(placed.body, ("spec", "replicas")))
+    return placed, len(scaled) < len(found)
 
 
 def is_replaceable(placed: Placed) -> bool:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from modelferry.cluster.client import Cluster
 from modelferry.cluster.transport import Refused
 from modelferry.rollout.changes import autoscaling
-from modelferry.rollout.changes.decide import Action, Change, decided, is_replaceable
-from modelferry.rollout.changes.placed import Placed, with_body
+from modelferry.rollout.changes.decide import Action, Change, decided, is_replaceable, settled
+from modelferry.rollout.changes.placed import Placed
 from modelferry.rollout.changes.refusals import Refusal, error_of
-from modelferry.rollout.objects.field_managers import conflicts, is_scaled
-from modelferry.rollout.objects.fields import without
+from modelferry.rollout.objects.field_managers import conflicts
+from modelferry.side_by_side import side_by_side
 
 log = logging.getLogger("modelferry.rollout")
 
@@ -79,8 +78,7 @@ def ask(
         except Refused as refused:
             return Refusal(placed=placed, refused=refused)
 
-    with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(one, objects))
+    found = side_by_side(one, objects)
     return Answers(
         planned=tuple(entry for entry in found if isinstance(entry, Change)),
         refusals=tuple(entry for entry in found if isinstance(entry, Refusal)),
@@ -134,7 +132,9 @@ def _look(cluster: Cluster, placed: Placed, force: bool, scaled: Collection[str]
 
 def _other_way(cluster: Cluster, placed: Placed, live: Object, refused: Refused) -> Change:
     if conflicts(refused):
-        return _settle(cluster, placed, live, refused)
+        wanted, force = settled(placed, live, refused)
+        # when it counts it is settled anew: a stranger may have come by then
+        return replace(_try(cluster, wanted, live, force=force), force=False)
     if refused.code == 422 and is_replaceable(placed):
         _try_to_create(cluster, placed)
         why = "it cannot be changed in place"
@@ -147,20 +147,6 @@ def _try(cluster: Cluster, placed: Placed, live: Object | None, *, force: bool) 
         placed.resource, placed.body, placed.namespace, dry_run=True, force=force
     )
     return decided(placed, live, result, force=force)
-
-
-def _settle(cluster: Cluster, placed: Placed, live: Object, refused: Refused) -> Change:
-    """Leaves an autoscaler its replicas, and takes what the tools before us had."""
-    found = conflicts(refused)
-    scaled = [conflict for conflict in found if is_scaled(conflict, live) and not conflict.yields]
-    if scaled:
-        log.info("%s: replicas are left to %s", placed.label, scaled[0].manager)
-        body = without(placed.body, ("spec", "replicas"))
-        placed = with_body(placed, body)
-    strangers = [c for c in found if c not in scaled and not c.yields]
-    if strangers:
-        raise refused
-    return _try(cluster, placed, live, force=len(scaled) < len(found))
 
 
 def _try_to_create(cluster: Cluster, placed: Placed) -> None:

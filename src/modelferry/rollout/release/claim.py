@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from modelferry.cluster.resources import LEASES
 from modelferry.rollout.release.stale import Intent
 
 Object = Mapping[str, Any]
@@ -38,6 +39,21 @@ class Claim:
         return f"{self.intent} {self.token}"
 
 
+def lease(path: tuple[str, str], claim: Claim) -> Object:
+    """A new one, held."""
+    name, namespace = path
+    return {
+        "apiVersion": LEASES.api_version,
+        "kind": LEASES.kind,
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "annotations": {RUN: str(claim.intent)},
+        },
+        "spec": spec(claim),
+    }
+
+
 def spec(claim: Claim) -> Object:
     return {
         "holderIdentity": str(claim),
@@ -47,18 +63,22 @@ def spec(claim: Claim) -> Object:
     }
 
 
-def holder(lease: Object) -> Claim | None:
-    text = lease["spec"].get("holderIdentity")
+def holder(found: Object) -> Claim | None:
+    text = (found.get("spec") or {}).get("holderIdentity")
     return Claim.parse(text) if text else None
 
 
-def waiting(lease: Object) -> Claim | None:
-    text = (lease["metadata"].get("annotations") or {}).get(NEXT)
+def renewed(found: Object) -> str:
+    return str((found.get("spec") or {}).get("renewTime"))
+
+
+def waiting(found: Object) -> Claim | None:
+    text = (found["metadata"].get("annotations") or {}).get(NEXT)
     return Claim.parse(text.rpartition(" ")[0]) if text else None
 
 
-def beat(lease: Object) -> str:
-    return (lease["metadata"].get("annotations") or {}).get(NEXT, "").rpartition(" ")[2]
+def beat(found: Object) -> str:
+    return (found["metadata"].get("annotations") or {}).get(NEXT, "").rpartition(" ")[2]
 
 
 def now() -> str:

@@ -39,8 +39,8 @@ SUCCEEDED, ROLLED_BACK, RETURNED = "succeeded", "rolled-back", "returned-to"
 PENDING, FAILED, ROLLBACK_FAILED = "pending", "failed", "rollback-failed"
 SUPERSEDED, INTERRUPTED, CANCELLED = "superseded", "interrupted", "cancelled"
 UNREADABLE = "unreadable"
-_GOOD = (SUCCEEDED, RETURNED)
-_SETTLED = (*_GOOD, ROLLED_BACK)
+GOOD = (SUCCEEDED, RETURNED)
+_SETTLED = (*GOOD, ROLLED_BACK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ class Record:
 
     @property
     def is_good(self) -> bool:
-        return self.verdict in _GOOD
+        return self.verdict in GOOD
 
     @property
     def is_live(self) -> bool:
@@ -129,14 +129,15 @@ def to_secret(release: str, records: Sequence[Record]) -> Object:
 def merged(own: Record, found: Sequence[Record]) -> tuple[Record, ...]:
     """`own` among what another run has written meanwhile; under the next number, if it has taken
     ours. Newest first: of two runs that did not know of one another, each stays."""
-    others = [record for record in found if not _is_same_run(record, own)]
+    others = [record for record in found if not is_same(record, own)]
     if any(record.number == own.number for record in others):
         own = replace(own, number=max(record.number for record in others) + 1)
     return tuple(sorted((own, *others), key=lambda record: record.number, reverse=True))
 
 
-def _is_same_run(one: Record, other: Record) -> bool:
-    return (one.run, one.started) == (other.run, other.started)
+def is_same(one: Record, other: Record) -> bool:
+    """Of one run; a run may come back within the second, under the next number."""
+    return (one.number, one.run, one.started) == (other.number, other.run, other.started)
 
 
 def _kept(records: Sequence[Record]) -> tuple[Record, ...]:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from modelferry.cluster.client import Cluster
+from modelferry.cluster.client import WRITTEN_S, Cluster
 from modelferry.cluster.resources import LEASES
 from modelferry.cluster.transport import Refused
 from modelferry.errors import FerryError, RolloutError
@@ -23,8 +24,13 @@ from modelferry.rollout.release.stale import Intent
 
 log = logging.getLogger("modelferry.rollout")
 
+Object = Mapping[str, Any]
 
 _RELEASE_S = 3.0  # after a cancel there are five seconds for everything
+_RENEWAL_S = 5.0  # one that takes longer is begun anew, and counts from then
+# A write that begins within this time of a renewal is known to be done, or not to come, before
+# anybody else may take the lease. Five seconds are for what we do not see.
+_WRITABLE_S = LIFE_S - WRITTEN_S - 5.0
 
 
 def within(limit_s: float, act: Callable[[], None]) -> None:
@@ -45,6 +51,7 @@ class Hold:
         self, cluster: Cluster, path: tuple[str, str], mine: Claim, *, yields: bool
     ) -> None:
         self._cluster, self._path, self._mine = cluster, path, mine
+        self._renewing = cluster.on(tries=1, write_s=_RENEWAL_S)
         self._yields = yields
         self._renewed = time.monotonic()
         self._stop = threading.Event()
@@ -55,16 +62,19 @@ class Hold:
         self._thread = threading.Thread(target=self._keep_alive, name="lease", daemon=True)
         self._thread.start()
 
-    @property
-    def is_lost(self) -> bool:
-        return bool(self._lost)
-
     def check(self) -> None:
-        """Raises Superseded when the lease is another's by now."""
-        if time.monotonic() - self._renewed > LIFE_S / 2:
+        """Before each write, and each try of it. Raises Superseded when the lease is another's by
+        now, and an error that may heal while nobody can tell whose it is."""
+        if self._stop.is_set():
+            raise RolloutError("the lease of this release was given back: nothing more is written")
+        if time.monotonic() - self._renewed > _WRITABLE_S:
             self._renew()  # we were stopped, or the cluster was away
         if self._lost:
             raise _lost_to(self._mine.intent, self._lost)
+        if time.monotonic() - self._renewed > _WRITABLE_S:
+            raise RolloutError(
+                f"the lease {self._path[0]} is not renewed in time to write", temporary=True
+            )
 
     def heed(self) -> None:
         """To be called while nothing is written. Raises Superseded, also when a newer run waits."""
@@ -111,16 +121,31 @@ class Hold:
             ]
             asked_at = time.monotonic()
             try:
-                lease = apply.amend(self._cluster, LEASES, *self._path, operations)
+                lease = apply.amend(self._renewing, LEASES, *self._path, operations)
             except Refused as refused:
-                if refused.code not in (404, 422):
+                lease = self._regained(refused)
+            if lease is not None:
+                self._renewed = asked_at
+                self._hear(claim.waiting(lease), claim.beat(lease))
+
+    def _regained(self, refused: Refused) -> Object | None:
+        """The lease may be another's, or gone; an API server that starts may say so of one that is
+        ours. None: it is lost, or the next renewal will tell."""
+        if refused.code == 404:
+            body = claim.lease(self._path, self._mine)
+            try:
+                return apply.make(self._renewing, LEASES, body, self._path[1])
+            except Refused as second:
+                if second.code != 409:
                     raise
-                # an API server that starts says for a moment that there is none
-                if refused.code == 422 or asked_at - self._renewed > LIFE_S / 2:
-                    self._lost = self._holder()
-                return
-            self._renewed = asked_at
-            self._hear(claim.waiting(lease), claim.beat(lease))
+                return None  # it is there
+        if refused.code != 422:
+            raise refused
+        lease = self._renewing.get(LEASES, *self._path)
+        holder = claim.holder(lease) if lease else None
+        if lease and holder != self._mine:
+            self._lost = holder.intent.name if holder else "another run, which is over by now"
+        return None
 
     def _hear(self, waiting: Claim | None, beat: str) -> None:
         """One that waited and was killed does not count: it gives no sign of life any more."""
@@ -130,11 +155,6 @@ class Hold:
                 self._newer = waiting.intent
         else:
             self._newer = None
-
-    def _holder(self) -> str:
-        lease = self._cluster.get(LEASES, *self._path)
-        holder = claim.holder(lease) if lease else None
-        return holder.intent.name if holder else "somebody who deleted it"
 
 
 def _lost_to(mine: Intent, holder: str) -> Superseded:

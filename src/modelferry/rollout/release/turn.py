@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from modelferry.cluster.access_review import Own
@@ -14,9 +14,9 @@ from modelferry.cluster.client import Cluster
 from modelferry.cluster.resources import LEASES, SECRETS
 from modelferry.cluster.transport import Refused
 from modelferry.errors import Cancelled, FerryError, RolloutError
-from modelferry.rollout import apply
 from modelferry.rollout.changes.decide import Change
 from modelferry.rollout.release import history, stale, waiting
+from modelferry.rollout.release.book import Book
 from modelferry.rollout.release.history import Record
 from modelferry.rollout.release.lease import Hold, Superseded, within
 from modelferry.rollout.release.rollback import Before
@@ -29,7 +29,8 @@ _CANCEL_S = 1.5
 
 @dataclass(slots=True, kw_only=True)
 class Turn:
-    """`record` is this run's own, once it has begun to write."""
+    """`record` is this run's own, once it has begun to write. `cluster` asks before each try of a
+    write whether it still is our turn."""
 
     cluster: Cluster
     release: str
@@ -37,8 +38,9 @@ class Turn:
     intent: Intent
     hold: Hold | None
     records: tuple[Record, ...]  # of earlier runs, newest first
-    keeps_records: bool = True
-    record: Record | None = field(default=None)
+    book: Book | None  # None where no records are kept
+    record: Record | None = None
+    is_on_record: bool = False
 
     @property
     def inherited(self) -> tuple[Before, ...]:
@@ -51,7 +53,7 @@ class Turn:
 
     @property
     def number(self) -> int | None:
-        return self.record.number if self.record and self.keeps_records else None
+        return self.record.number if self.record and self.is_on_record else None
 
     def check(self) -> None:
         """Before each write. Raises Superseded."""
@@ -76,24 +78,32 @@ class Turn:
 
     def _write(self) -> None:
         """A history that cannot be written is no reason to fail a rollout, or to leave it half."""
-        if self.record is None or not self.keeps_records or (self.hold and self.hold.is_lost):
+        if self.record is None or self.book is None:
             return
-        body = history.to_secret(self.release, (self.record, *map(_closed, self.records)))
         try:
-            apply.keep(self.cluster, SECRETS, body, self.namespace)
-        except Refused as refused:
-            self.keeps_records = refused.code == 404  # the namespace comes with this very set
-            if self.keeps_records:
-                return
-            log.warning("no record of this release is kept: %s", refused.message)
+            self.record = self.book.write(self.record)
+            self.is_on_record = True
         except FerryError as error:
-            log.warning("the record of this release could not be written: %s", error.what)
+            code = error.code if isinstance(error, Refused) else None
+            if code == 404:  # the namespace comes with this very set
+                return
+            if code == 403:
+                self.book = None
+            said = error.message if isinstance(error, Refused) else error.what
+            then = believed(self.record.verdict, is_on_record=self.is_on_record)
+            log.warning("the record of this release could not be written: %s; %s", said, then)
 
 
-def _closed(record: Record) -> Record:
-    """The newest knows all that is not settled yet."""
-    verdict = history.INTERRUPTED if record.verdict == history.PENDING else record.verdict
-    return replace(record, verdict=verdict, before=())
+def believed(verdict: str, *, is_on_record: bool) -> str:
+    """What the next run takes this one for, when `verdict` could not be written. Pure."""
+    if not is_on_record:
+        return "for the next run it never was"
+    if verdict in history.GOOD:
+        return (
+            "the next run takes it for interrupted, and returns to what was there before it when"
+            " it fails: deploy this release again"
+        )
+    return "the next run takes it for interrupted"
 
 
 @contextmanager
@@ -109,19 +119,20 @@ def taken(
     """Raises Superseded for a run that is too old; waits for one that writes at the moment."""
     hold = waiting.take(cluster, release, namespace, intent, wait_s=wait_s, allow_older=allow_older)
     try:
-        found = read(cluster, release, namespace)
+        book = Book(cluster, release, namespace)
+        found = _read(book)
         if not allow_older:
             guard(intent, found or ())
         if found and found[0].verdict == history.PENDING:
             log.warning("%s came to no end; going on from there", found[0].intent.name)
         now = Turn(
-            cluster=cluster,
+            cluster=cluster.on(permit=hold.check) if hold else cluster,
             release=release,
             namespace=namespace,
             intent=intent,
             hold=hold,
             records=found or (),
-            keeps_records=found is not None,
+            book=book if found is not None else None,
         )
         try:
             yield now
@@ -149,8 +160,12 @@ def own(release: str, namespace: str) -> tuple[Own, ...]:
 
 def read(cluster: Cluster, release: str, namespace: str) -> tuple[Record, ...] | None:
     """Newest first. None, with a word in the log, where we may not look."""
+    return _read(Book(cluster, release, namespace))
+
+
+def _read(book: Book) -> tuple[Record, ...] | None:
     try:
-        secret = cluster.get(SECRETS, history.secret_name(release), namespace)
+        return book.read()
     except Refused as refused:
         if refused.code != 403:
             raise
@@ -158,7 +173,6 @@ def read(cluster: Cluster, release: str, namespace: str) -> tuple[Record, ...] |
             "no history of this release is kept, it goes by the live objects: %s", refused.message
         )
         return None
-    return history.of_secret(secret) if secret else ()
 
 
 def guard(intent: Intent, records: Sequence[Record]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,6 +23,7 @@ from modelferry.rollout.release.turn import Turn
 from modelferry.rollout.spec import DeploySpec
 from modelferry.rollout.watching import evidence, watch
 from modelferry.rollout.watching.board import Applied, Board
+from modelferry.side_by_side import side_by_side
 
 log = logging.getLogger("modelferry.rollout")
 
@@ -106,13 +106,15 @@ def undo(now: Turn, befores: Sequence[Before], *, timeout_s: float) -> None:
     """Raises RollbackError with everything that could not be brought back, after all the rest
     has been; Superseded when a newer run takes over."""
     deadline = time.monotonic() + timeout_s
-    new = ours([before.placed for before in befores if before.uid is None], now.cluster)
+    cluster = now.cluster.on(until=deadline)
+    problems: list[str] = []
+    new = ours([before.placed for before in befores if before.uid is None], cluster, problems)
     away = rollback.removals([placed for placed, _ in new])
     alive = {placed.key: live for placed, live in new}
-    problems = remove_all(now, away.first, alive, deadline)
-    applied, refused = _restore(now, befores, deadline)
+    problems += remove_all(cluster, away.first, alive, deadline)
+    applied, refused = _restore(cluster, befores, deadline)
     problems += refused
-    problems += remove_all(now, away.last, alive, deadline)
+    problems += remove_all(cluster, away.last, alive, deadline)
     for placed in away.kept:
         log.warning("%s is new and stays: others may have put something into it", placed.label)
     problems += _follow(now, applied, deadline - time.monotonic(), timeout_s)
@@ -127,30 +129,37 @@ def undo(now: Turn, befores: Sequence[Before], *, timeout_s: float) -> None:
 
 
 def remove_all(
-    now: Turn, objects: Sequence[Placed], alive: Mapping[str, Object], deadline: float
+    cluster: Cluster, objects: Sequence[Placed], alive: Mapping[str, Object], deadline: float
 ) -> list[str]:
     """All at once, for each may take its grace period; what went wrong with some."""
 
     def one(placed: Placed) -> str:
         try:
-            now.check()
             log.info("removing %s: it was not there before", placed.label)
-            apply.remove(now.cluster, placed, alive[placed.key], deadline)
+            apply.remove(cluster, placed, alive[placed.key], deadline)
         except Superseded:
             raise
         except FerryError as error:
             return error.what
         return ""
 
-    with ThreadPoolExecutor(8) as pool:
-        return [problem for problem in pool.map(one, objects) if problem]
+    return [problem for problem in side_by_side(one, objects) if problem]
 
 
-def ours(objects: Sequence[Placed], cluster: Cluster) -> list[tuple[Placed, Object]]:
-    """Those that are there now and that we applied; somebody else's of the same name are not."""
+def ours(
+    objects: Sequence[Placed], cluster: Cluster, problems: list[str] | None = None
+) -> list[tuple[Placed, Object]]:
+    """Those that are there now and that we applied; somebody else's of the same name are not.
+    With `problems`, one that cannot be looked at is told there."""
     found: list[tuple[Placed, Object]] = []
     for placed in objects:
-        live = _live(cluster, placed)
+        try:
+            live = _live(cluster, placed)
+        except FerryError as error:
+            if problems is None:
+                raise
+            problems.append(f"{placed.label}: {_said(error)}")
+            continue
         if live is not None and owned_fields.of_manager(live, FIELD_MANAGER):
             found.append((placed, live))
     return found
@@ -161,25 +170,32 @@ def _live(cluster: Cluster, placed: Placed) -> Object | None:
 
 
 def _restore(
-    now: Turn, befores: Sequence[Before], deadline: float
+    cluster: Cluster, befores: Sequence[Before], deadline: float
 ) -> tuple[list[Applied], list[str]]:
-    there = [before for before in befores if before.uid is not None]
-    wanted = ordered(
-        [rollback.restored(before, _live(now.cluster, before.placed)) for before in there]
-    )
-    answers = dry_run.ask(now.cluster, wanted)
-    problems = [str(refusal) for refusal in answers.refusals]
+    """What cannot be brought back does not keep the others from coming back."""
+    problems: list[str] = []
+    wanted: list[Placed] = []
+    for before in befores:
+        if before.uid is None:
+            continue
+        try:
+            wanted.append(rollback.restored(before, _live(cluster, before.placed)))
+        except FerryError as error:
+            problems.append(f"{before.placed.label}: {_said(error)}")
+    answers = dry_run.ask(cluster, ordered(wanted))
+    problems += [str(refusal) for refusal in answers.refusals]
     applied: list[Applied] = []
     for change in answers.planned:
-        left_s = max(0.0, deadline - time.monotonic())
         try:
-            applied += apply.carry_out(now.cluster, [change], timeout_s=left_s, check=now.check)
+            applied += apply.carry_out(cluster, [change], deadline=deadline)
         except Superseded:
             raise
         except FerryError as error:
             problems.append(f"{change.placed.label}: {_said(error)}")
     try:
-        apply.unstick(now.cluster, applied)
+        apply.unstick(cluster, applied)
+    except Superseded:
+        raise
     except FerryError as error:
         problems.append(_said(error))
     return applied, problems

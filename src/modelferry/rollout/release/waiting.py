@@ -101,14 +101,16 @@ class _Waiter:
         if lease is None:
             return self._create()
         holder, waiting = claim.holder(lease), claim.waiting(lease)
-        if holder and not self._lives("holder", holder, str(lease["spec"].get("renewTime"))):
+        if holder and not self._lives("holder", holder, claim.renewed(lease)):
             holder = None
         if waiting == self._mine or (
             waiting and not self._lives("next", waiting, claim.beat(lease))
         ):
             waiting = None
         if holder and self._is_newer(holder):
-            raise _won(holder.intent, self._mine.intent)
+            if self._seen["holder"].has_changed:
+                raise _won(holder.intent, self._mine.intent)
+            return False  # it shows in a moment that it lives, or it does not
         if waiting and self._is_newer(waiting):
             if self._seen["next"].has_changed:
                 raise _won(waiting.intent, self._mine.intent)
@@ -133,19 +135,9 @@ class _Waiter:
         return now - seen.since < LIFE_S and (seen.has_changed or claim.age(stamp) < _LONG_AGO)
 
     def _create(self) -> bool:
-        name, namespace = self._path
-        body = {
-            "apiVersion": LEASES.api_version,
-            "kind": LEASES.kind,
-            "metadata": {
-                "name": name,
-                "namespace": namespace,
-                "annotations": {RUN: str(self._mine.intent)},
-            },
-            "spec": claim.spec(self._mine),
-        }
+        body = claim.lease(self._path, self._mine)
         try:
-            apply.make(self._cluster, LEASES, body, namespace)
+            apply.make(self._cluster, LEASES, body, self._path[1])
         except Refused as refused:
             if refused.code != 409:
                 raise
@@ -155,13 +147,12 @@ class _Waiter:
         return True
 
     def _replace(self, lease: Object) -> bool:
-        spec, annotations = lease["spec"], lease["metadata"].get("annotations") or {}
+        annotations = lease["metadata"].get("annotations") or {}
         mine = (annotations.get(NEXT) or "").startswith(str(self._mine))
         kept = {key: value for key, value in annotations.items() if key != NEXT or not mine}
         operations = [
-            {"op": "test", "path": "/spec/holderIdentity", "value": spec.get("holderIdentity")},
-            {"op": "test", "path": "/spec/renewTime", "value": spec.get("renewTime")},
-            {"op": "replace", "path": "/spec", "value": claim.spec(self._mine)},
+            {"op": "test", "path": "/spec", "value": lease.get("spec") or {}},
+            {"op": "add", "path": "/spec", "value": claim.spec(self._mine)},
             {
                 "op": "add",
                 "path": "/metadata/annotations",

@@ -253,3 +253,8 @@ def test_what_another_run_wrote_meanwhile_stays() -> None:
     ended = found[0].ended(history.SUCCEEDED)
     again = history.merged(ended, found)
     assert again == (ended, *found[1:]), "it takes the place of what it had written before"
+
+
+def test_a_run_that_comes_back_within_the_second_has_a_record_of_its_own() -> None:
+    found = history.merged(record(2, run="500/1"), (record(1, run="500/1"),))
+    assert [entry.number for entry in found] == [2, 1]

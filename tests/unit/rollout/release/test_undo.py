@@ -29,13 +29,13 @@ def record(number: int, verdict: str) -> Record:
 @pytest.fixture
 def now() -> Turn:
     turn = Turn(
-        cluster=cast("Cluster", None),
+        cluster=cast("Cluster", SimpleNamespace(on=lambda **_: None)),
         release="app",
         namespace="n",
         intent=Intent("2", 1),
         hold=None,
         records=(record(1, history.SUCCEEDED),),
-        keeps_records=False,
+        book=None,
     )
     turn.begin(record(0, history.PENDING))
     return turn

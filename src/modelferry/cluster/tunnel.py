@@ -166,6 +166,7 @@ def _may_heal(error: Exception) -> bool:
 def _end(channel: WebSocket) -> None:
     with suppress(WebSocketException, WebSocketTimeoutException, OSError, ssl.SSLError):
         channel.close(timeout=1)
+    channel.shutdown()  # the other end said goodbye first: then `close` leaves the socket open
 
 
 def open_tunnel(

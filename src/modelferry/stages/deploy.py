@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from modelferry.artifacts import PushedImage, Rollout, RolloutState
 from modelferry.cluster import connect
@@ -31,7 +32,7 @@ from modelferry.rollout.release.history import Record
 from modelferry.rollout.release.rollback import Before
 from modelferry.rollout.release.stale import Intent
 from modelferry.rollout.release.turn import Turn
-from modelferry.rollout.watching import evidence, watch
+from modelferry.rollout.watching import evidence, restarts, watch
 from modelferry.rollout.watching.board import Applied, Board
 from modelferry.rollout.watching.readiness import watched
 from modelferry.stages.verify import asks_pods, chosen, require, verify
@@ -39,6 +40,7 @@ from modelferry.values import Digest, ImageRef
 
 log = logging.getLogger("modelferry.deploy")
 
+_LAST_LOOK_S = 60.0  # for a pod that is moved elsewhere while it is asked
 _UNKNOWN_DIGEST = Digest("sha256:" + "0" * 64)  # stands for the image that is not built yet
 
 
@@ -157,9 +159,24 @@ def _verify(
     old_pods: frozenset[str],
     context: RunContext,
 ) -> str | None:
-    """Ready, and right by what the user asks of it. Gives its address, if it has one."""
-    _follow(plan, release, now, applied, old_pods)
-    return verify(plan.spec, now.cluster, applied, release.reference, context=context)
+    """Ready, right by what the user asks of it, and still ready then. Gives its address, if it
+    has one."""
+    spec = plan.spec
+    asked = [entry for entry, _ in chosen(spec, applied, release.reference)]
+    board = Board(
+        targets=applied,
+        by_tag={release.reference: release.digest} if spec.deploy_by == "tag" else {},
+        old_pods=old_pods,
+        checked=[entry.key for entry in asked],
+        epoch_s=time.time() - time.monotonic(),
+    )
+    _follow(now, board, spec.timeout_s)
+    ends = restarts.ends(pod for entry in asked for pod in board.pods(entry))
+    address = verify(spec, now.cluster, applied, release.reference, context=context, heed=now.heed)
+    if asked or spec.check_url:
+        now.check()
+        _follow(now, board, min(spec.timeout_s, _LAST_LOOK_S), asked, ends)
+    return address
 
 
 def _record(
@@ -249,20 +266,15 @@ def _old_pods(plan: DeployPlan, cluster: Cluster, placement: Placement) -> froze
 
 
 def _follow(
-    plan: DeployPlan,
-    release: _Release,
     now: Turn,
-    applied: Sequence[Applied],
-    old_pods: frozenset[str],
+    board: Board,
+    timeout_s: float,
+    asked: Sequence[Applied] = (),
+    ends: restarts.Ends = MappingProxyType({}),
 ) -> None:
-    board = Board(
-        targets=applied,
-        by_tag={release.reference: release.digest} if plan.spec.deploy_by == "tag" else {},
-        old_pods=old_pods,
-        checked=[entry.key for entry, _ in chosen(plan.spec, applied, release.reference)],
-        epoch_s=time.time() - time.monotonic(),
-    )
-    timeout_s = plan.spec.timeout_s
+    """`ends`: how often the containers of what was `asked` had ended by then."""
     outcome = watch.follow(now.cluster, board, timeout_s=timeout_s, heed=now.heed)
-    if not outcome.ready:
+    ended = [found for entry in asked for found in restarts.since(ends, entry, board.pods(entry))]
+    if ended or not outcome.ready:
+        outcome = replace(outcome, findings=(*ended, *outcome.findings))
         raise evidence.failure(now.cluster, board, outcome, timeout_s)

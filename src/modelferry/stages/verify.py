@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from modelferry.apptest.junit import in_workspace
@@ -55,9 +55,11 @@ def verify(
     image: str,
     *,
     context: RunContext,
+    heed: Callable[[], None],
     environ: Mapping[str, str] = os.environ,
 ) -> str | None:
-    """The url, if there is one. Raises RolloutFailed, or TunnelError where no pod is reached."""
+    """The url, if there is one. Raises RolloutFailed, or TunnelError where no pod is reached.
+    `heed` raises to end it: a newer run takes over, once the suite that runs is at its end."""
     asked = chosen(spec, applied, image)
     if spec.checks:
         pod_checks.run(
@@ -66,9 +68,10 @@ def verify(
             spec.checks,
             workspace=context.workspace,
             start_timeout_s=spec.start_timeout_s,
+            heed=heed,
         )
     if spec.smoke_tests:
-        _smoke(spec, spec.smoke_tests, cluster, asked, context, environ)
+        _smoke(spec, spec.smoke_tests, cluster, asked, context, heed, environ)
     if not spec.check_url:
         return url.find(cluster, applied, image)
     return url_checks.run(
@@ -78,6 +81,7 @@ def verify(
         spec.checks,
         workspace=context.workspace,
         start_timeout_s=spec.start_timeout_s,
+        heed=heed,
     )
 
 
@@ -87,6 +91,7 @@ def _smoke(
     cluster: Cluster,
     asked: Chosen,
     context: RunContext,
+    heed: Callable[[], None],
     environ: Mapping[str, str],
 ) -> None:
     """On one new pod of each workload: they are alike, and a suite may take long."""
@@ -102,7 +107,7 @@ def _smoke(
                 _smoke_one(spec, command, cluster, target, ground, pod, way, context)
 
             visited = new_pods.visit(
-                cluster, target, port, test, most=1, listen_on=ground.listen_on
+                cluster, target, port, test, most=1, heed=heed, listen_on=ground.listen_on
             )
             if not visited:
                 log.warning("%s has no pod of the new template: no smoke tests", target.label)

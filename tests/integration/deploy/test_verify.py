@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -13,9 +14,12 @@ import yaml
 
 from modelferry.artifacts import PushedImage, Rollout, RolloutState
 from modelferry.cluster.client import Cluster
-from modelferry.cluster.resources import PODS
+from modelferry.cluster.resources import LEASES, PODS
 from modelferry.errors import InputError, RolloutError
 from modelferry.plan.spec import RunContext
+from modelferry.rollout.objects.conditions import is_true
+from modelferry.rollout.release.claim import BEAT_S
+from modelferry.rollout.release.lease import Superseded
 from prove.kube_passage import Passage
 from tests.service_account import log_in
 
@@ -71,6 +75,18 @@ def test_nothing_of_ours_is_here():
     assert not any(name.startswith("INPUT_") for name in os.environ)
 """
 
+EATS = """\
+cat > "$HOME/eat.py" <<'END'
+import os, time, urllib.request
+url = os.environ["MODEL_API_URL"]
+try:
+    urllib.request.urlopen(url + "/eat", data=b"1", timeout=10)
+except OSError:
+    time.sleep(5)
+END
+python3 "$HOME/eat.py"
+"""
+
 
 @pytest.fixture
 def suite(context: RunContext, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
@@ -106,6 +122,62 @@ def test_smoke_tests_that_fail_end_the_rollout(
     first, second = raised.value.annotations
     assert (first.file, first.line) == ("app.yaml", 1)
     assert (second.file, second.line) == ("smoke/test_new.py", 6)
+
+
+def test_a_pod_that_crashes_under_the_smoke_tests_is_red(deploy: Deploy, images: Images) -> None:
+    """Though they do not mind, and it is ready again when they end."""
+    manifest = SERVE.replace(
+        "ports:", "readinessProbe: {httpGet: {path: /, port: http}}\n          ports:"
+    )
+    with pytest.raises(RolloutError) as raised:
+        deploy(manifest, images[0], smoke_tests=EATS)
+    cause = r"container score crashed \(exit 1\) once after it was ready, while it was checked"
+    assert re.search(rf"pod score-\S+ \(deployment/score\): {cause}", raised.value.what)
+    assert raised.value.what.endswith(": CUDA error: out of memory")
+    assert raised.value.annotations[0].line == 12
+
+
+def test_an_older_run_makes_way_while_it_checks(
+    deploy: Deploy, images: Images, cluster: Cluster, namespace: str
+) -> None:
+    ends: list[BaseException] = []
+
+    def older() -> None:
+        with pytest.raises(Superseded) as raised:
+            deploy(SERVE, images[0], run="100", checks="GET / contains 9", start_timeout_s=60)
+        ends.append(raised.value)
+
+    thread = threading.Thread(target=older)
+    thread.start()
+    _wait_for_pod(cluster, namespace)
+    rollout = deploy(SERVE, images[1], run="101", timeout_s=30)
+    thread.join()
+    assert rollout.state is RolloutState.SUCCEEDED
+    assert "run 101 is newer than run 100" in str(ends[0])
+
+
+def test_a_run_that_lost_its_lease_under_the_smoke_tests_is_not_green(
+    deploy: Deploy, images: Images, cluster: Cluster, namespace: str
+) -> None:
+    def take_away() -> None:
+        _wait_for_pod(cluster, namespace)
+        holder = {"op": "add", "path": "/spec/holderIdentity", "value": "300/1 abcd"}
+        cluster.patch(LEASES, "modelferry.app", namespace, [holder])
+
+    thread = threading.Thread(target=take_away)
+    thread.start()
+    seconds = 2 * BEAT_S + 2
+    with pytest.raises(Superseded, match="lost its turn to run 300"):
+        deploy(SERVE, images[0], smoke_tests=f"sleep {seconds}")
+    thread.join()
+
+
+def _wait_for_pod(cluster: Cluster, namespace: str) -> None:
+    """One that is ready is being asked."""
+    until = time.monotonic() + 60
+    while not any(is_true(pod, "Ready") for pod in cluster.list(PODS, namespace)[0]):
+        assert time.monotonic() < until
+        time.sleep(0.2)
 
 
 def test_a_command_is_a_smoke_test_too(deploy: Deploy, images: Images) -> None:

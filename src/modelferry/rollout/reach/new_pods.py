@@ -34,15 +34,18 @@ def visit(
     act: Callable[[Object, Way], None],
     *,
     most: int,
+    heed: Callable[[], None] = lambda: None,
     listen_on: str = LOOPBACK,
 ) -> int:
     """`act` on up to `most` pods, one after another; how many there were. What it raises counts
     only while its pod is there: one that goes meanwhile (a scale-down, an eviction) proves
-    nothing, and another is asked in its place. Raises TunnelError where no way leads to a pod."""
+    nothing, and another is asked in its place. Raises TunnelError where no way leads to a pod, and
+    what `heed` does, which is called before each."""
     asked: set[str] = set()
     good = 0
     gone: FerryError | None = None
     while good < most:
+        heed()
         pod = _next(cluster, target, asked, wait_s=_SUCCESSOR_S if gone and not good else 0.0)
         if pod is None:
             break

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +90,14 @@ def run(
     *,
     workspace: Path,
     start_timeout_s: float,
+    heed: Callable[[], None],
 ) -> None:
     """Raises RolloutFailed naming the first check that failed, or TunnelError without a channel."""
+
+    def look(target: Applied, pod: Object, way: Way) -> None:
+        heed()
+        _see_it_runs(cluster, target, pod, way)
+
     for target, port in chosen:
 
         def ask(pod: Object, way: Way, target: Applied = target, port: int = port) -> None:
@@ -102,7 +108,7 @@ def run(
                     way.url,
                     workspace=workspace,
                     start_timeout_s=start_timeout_s,
-                    still_up=lambda: _see_it_runs(cluster, target, pod, way),
+                    still_up=lambda: look(target, pod, way),
                 )
                 failed = [result for result in results if not result.passed]
                 if not failed:
@@ -112,7 +118,7 @@ def run(
                 with new_pods.way(cluster, pod, port):  # raises where it is the way's fault
                     log.info("no answer may have been the way's fault: asking once more")
 
-        if not new_pods.visit(cluster, target, port, ask, most=_PODS):
+        if not new_pods.visit(cluster, target, port, ask, most=_PODS, heed=heed):
             log.warning("%s has no pod of the new template: nothing is checked", target.label)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from modelferry.check_run import run_checks
@@ -36,6 +36,7 @@ def run(
     *,
     workspace: Path,
     start_timeout_s: float,
+    heed: Callable[[], None],
 ) -> str:
     """The url that was asked. Raises RolloutFailed."""
     found = url.find_address(cluster, applied, image, wait_s=start_timeout_s)
@@ -43,7 +44,12 @@ def run(
         raise _no_address(applied, start_timeout_s)
     log.info("checks through %s (%s)", found.base, found.target.label)
     results = run_checks(
-        checks, found.base, workspace=workspace, start_timeout_s=start_timeout_s, as_user=True
+        checks,
+        found.base,
+        workspace=workspace,
+        start_timeout_s=start_timeout_s,
+        as_user=True,
+        still_up=heed,
     )
     failed = [result for result in results if not result.passed]
     if failed:

@@ -191,10 +191,12 @@ def _events(ask: _Ask, body: Object | None) -> Iterable[str]:
 
 
 def _logs(ask: _Ask, pod: Object) -> Iterator[tuple[str, Sequence[str]]]:
-    """The current run of each container, and the one before where it was restarted."""
+    """Each container's current run, and the one before where it was restarted."""
     for status in container_statuses(pod):
-        runs = [False] if "waiting" not in status.get("state", {}) else []
-        runs += [True] if status.get("lastState") else []
+        runs = [True] if status.get("lastState") else []
+        runs += [False] if "waiting" not in status.get("state", {}) else []
+        if "terminated" in status.get("state", {}):
+            runs.reverse()  # the run that ended last comes first
         for previous in runs:
             which = "before its restart" if previous else "now"
             name, container = pod["metadata"]["name"], status["name"]

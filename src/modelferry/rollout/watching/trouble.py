@@ -113,12 +113,24 @@ def _restarting(pod: Object, status: Mapping[str, Any]) -> Trouble | None:
     ended = state.get("terminated") or status.get("lastState", {}).get("terminated")
     if not ended or (ended["exitCode"] == 0 and not _should_stay(pod, status["name"])):
         return None
-    exits = status.get("restartCount", 0) + 1
     never_starts = ended.get("reason") in _NOT_STARTED and _START_HOPELESS.search(
         ended.get("message", "")
     )
-    is_loop = exits >= (2 if never_starts else _EXITS) and not _ran_long(ended)
-    return _crash(pod, status["name"], ended, exits, grace_s=0 if is_loop else NEVER)
+    is_loop = exits(status) >= (2 if never_starts else _EXITS) and not _ran_long(ended)
+    return _crash(pod, status["name"], ended, exits(status), grace_s=0 if is_loop else NEVER)
+
+
+def exits(status: Mapping[str, Any]) -> int:
+    """How often it has ended so far, as far as the kubelet counts."""
+    return status.get("restartCount", 0) + ("running" not in status.get("state", {}))
+
+
+def of_end(pod: Object, status: Mapping[str, Any], times: int) -> Trouble:
+    """It ended so often where it should have stayed."""
+    ended = status.get("state", {}).get("terminated") or status.get("lastState", {}).get(
+        "terminated", {}
+    )
+    return _crash(pod, status["name"], ended, times, grace_s=0)
 
 
 def _should_stay(pod: Object, container: str) -> bool:
@@ -148,19 +160,19 @@ def _pull(name: str, image: str, message: str, pulls: int) -> Trouble:
 
 
 def _crash(
-    pod: Object, name: str, ended: Mapping[str, Any], exits: int, *, grace_s: float
+    pod: Object, name: str, ended: Mapping[str, Any], times: int, *, grace_s: float
 ) -> Trouble:
     code, reason = ended.get("exitCode", "unknown"), ended.get("reason", "")
-    times = "once" if exits == 1 else f"{exits} times"
+    often = "once" if times == 1 else f"{times} times"
     if reason == "OOMKilled":
         limit = _memory_limit(pod, name)
-        said = f"was killed for want of memory (OOMKilled{limit}) {times}"
+        said = f"was killed for want of memory (OOMKilled{limit}) {often}"
     elif code == 0:
-        said = f"ended (exit 0) {times}, though it should keep running"
+        said = f"ended (exit 0) {often}, though it should keep running"
     elif reason in _NOT_STARTED:
         said = f"cannot be started: {' '.join(ended.get('message', reason).split())}"
     else:
-        said = f"crashed (exit {code}) {times}"
+        said = f"crashed (exit {code}) {often}"
     cause = f"container {name} {said}"
     return Trouble(cause=cause, grace_s=grace_s, container=name, crashed=True)
 

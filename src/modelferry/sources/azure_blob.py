@@ -1,17 +1,20 @@
-"""Azure Blob storage: bytes and listings by obstore; snapshots, and names that obstore cannot hold,
-by azure-storage-blob."""
+"""Azure Blob storage: listings by obstore, bytes by signed GETs; snapshots, and names that obstore
+cannot hold, by azure-storage-blob."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from modelferry.errors import FerryError
 from modelferry.sources.azure_account import BlobAccount, blob_account
 from modelferry.sources.azure_refusals import explain_blob
+from modelferry.sources.azure_signature import sign_blob_get
 from modelferry.sources.connection import client_options, retry_config
 from modelferry.sources.object_store import ObjectStoreSource
 from modelferry.sources.refusal import Action, Refusal
+from modelferry.sources.signed_gets import SignedGets
 from modelferry.sources.source import Source, StoredObject
 from modelferry.sources.spec import BlobAccess, ModelLine
 
@@ -36,7 +39,15 @@ def open_blob(line: ModelLine, access: BlobAccess) -> Source:
         return list_blobs(line, account, folder, explain)
 
     return ObjectStoreSource(
-        line, _store(line, account), explain=explain, list_plainly=list_plainly
+        line,
+        _store(line, account),
+        SignedGets(
+            f"{account.endpoint}/{line.container}",
+            {"versionid": line.version_id} if line.version_id else {},
+            partial(sign_blob_get, account),
+        ),
+        explain=explain,
+        list_plainly=list_plainly,
     )
 
 

@@ -1,4 +1,5 @@
-"""A Source over an obstore store: what Blob and S3 share. Each explains its refusals itself."""
+"""What Blob and S3 share: obstore lists and looks, signed GETs read. Each explains its refusals
+itself."""
 
 from __future__ import annotations
 
@@ -7,17 +8,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import obstore
+import urllib3
 from obstore.exceptions import BaseError, InvalidPathError
 
 from modelferry.artifacts import ModelFile
 from modelferry.errors import FerryError, ModelChanged, ModelError
+from modelferry.sources.https_refusals import read_urllib3
 from modelferry.sources.refusal import Action, Refusal, read_refusal
+from modelferry.sources.signed_gets import SignedGets, range_of, refusal_of
 from modelferry.sources.source import PIECE_BYTES, StoredObject, key_of, uri_of
 from modelferry.sources.spec import ModelLine
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
     from obstore.store import AzureStore, S3Store
+    from urllib3 import BaseHTTPResponse
 
 _PAGE = 1000
 # obstore also raises the last two; ValueError for a name that it cannot send.
@@ -31,6 +36,7 @@ class ObjectStoreSource:
         self,
         line: ModelLine,
         store: AzureStore | S3Store,
+        gets: SignedGets,
         *,
         explain: Callable[[Refusal, Action, str], FerryError],
         list_plainly: Callable[[str], Iterable[StoredObject]],
@@ -38,7 +44,7 @@ class ObjectStoreSource:
         """`explain(refusal, action, key or folder)` names the cause; `list_plainly` asks the
         service's own SDK for names that obstore cannot hold.
         """
-        self._line, self._store = line, store
+        self._line, self._store, self._gets = line, store, gets
         self._explain, self._list_plainly = explain, list_plainly
 
     def list(self, folder: str) -> Iterator[StoredObject]:
@@ -63,28 +69,31 @@ class ObjectStoreSource:
 
     def read(self, file: ModelFile, start: int, stop: int) -> Iterator[bytes]:
         key = key_of(self._line, file)
-        options: GetOptions = {"range": (start, stop)}
+        headers = {"Range": f"bytes={start}-{stop - 1}"}
         if file.etag and not file.etag.startswith("W/"):  # If-Match never holds for a weak one
-            options["if_match"] = file.etag
+            headers["If-Match"] = file.etag
         try:
-            result = self._get(key, options)
-            now = _stored(result.meta)  # looked at too: not every server heeds If-Match
-            if (now.etag, now.size_bytes) != (file.etag, file.size_bytes):
-                raise self._changed(file, key, now.etag)
-            yield from result.stream(min_chunk_size=PIECE_BYTES)
-        except _FAILURES as error:
-            raise self._why_not_read(file, key, read_refusal(error)) from None
+            with self._gets.asked(key, headers) as answer:
+                self._look(file, key, (start, stop), answer)
+                yield from answer.stream(PIECE_BYTES)
+        except urllib3.exceptions.HTTPError as error:
+            raise self._explain(read_urllib3(error), "read", key) from None
 
-    def _why_not_read(self, file: ModelFile, key: str, refusal: Refusal) -> FerryError:
-        if refusal.changed or refusal.status == 416:
-            return self._changed(file, key, self.head(key).etag)
-        if refusal.other_range:
-            return ModelError(
-                f"{uri_of(self._line, key)}: {refusal.other_range} came",
-                do="If this happens often, look at the proxy before the storage.",
-                temporary=True,
-            )
-        return self._explain(refusal, "read", key)
+    def _look(
+        self, file: ModelFile, key: str, asked: tuple[int, int], answer: BaseHTTPResponse
+    ) -> None:
+        """Refuse what is not this range of this object."""
+        if answer.status >= 300:
+            refusal = refusal_of(answer)
+            if refusal.status in (412, 416):
+                raise self._changed(file, key, self.head(key).etag)
+            raise self._explain(refusal, "read", key)
+        came = range_of(answer)
+        if came is None or came[:2] != asked:
+            raise _another_range(uri_of(self._line, key), asked, came)
+        etag = _quoted(answer.headers.get("ETag"))  # not every server heeds If-Match
+        if (etag, came[2]) != (file.etag, file.size_bytes):
+            raise self._changed(file, key, etag)
 
     def _get(self, key: str, options: GetOptions) -> obstore.GetResult:
         if self._line.version_id:
@@ -110,13 +119,26 @@ class ObjectStoreSource:
 
 
 def _stored(meta: ObjectMeta) -> StoredObject:
-    etag = meta["e_tag"]
-    if etag and not etag.endswith('"'):
-        etag = f'"{etag}"'  # as Blob's listing leaves the quotes out
     return StoredObject(
         key=meta["path"],
         size_bytes=meta["size"],
-        etag=etag,
+        etag=_quoted(meta["e_tag"]),
         version_id=meta["version"],
         modified=meta["last_modified"],
+    )
+
+
+def _quoted(etag: str | None) -> str | None:
+    """As in the header: Blob's listing leaves the quotes out."""
+    return f'"{etag}"' if etag and not etag.endswith('"') else etag
+
+
+def _another_range(
+    uri: str, asked: tuple[int, int], came: tuple[int, int, int] | None
+) -> ModelError:
+    what = f"bytes {came[0]}..{came[1]}" if came else "an answer that is no range"
+    return ModelError(
+        f"{uri}: {what} where {asked[0]}..{asked[1]} were asked for",
+        do="If this happens often, look at the proxy before the storage.",
+        temporary=True,
     )

@@ -1,4 +1,4 @@
-"""What obstore's exceptions say: HTTP status, the service's own error code, why no connection.
+"""What a refusal says: HTTP status, the service's own error code, why no connection. Pure.
 
 obstore has one class for most failures and keeps the facts in the text alone, so this is the one
 place that reads it. The text itself never travels on: it may hold an address with its signature.
@@ -7,7 +7,8 @@ place that reads it. The text itself never travels on: it may hold an address wi
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Literal
@@ -19,12 +20,6 @@ Action = Literal["read", "list"]
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _REGION = re.compile(r"<Region>([a-z0-9-]+)</Region>")
-_OTHER_RANGE = (  # object_store's own words for an answer that is not the range asked for
-    "Received non-partial response when range requested",
-    "Content-Range header not present",
-    "Failed to parse value for CONTENT_RANGE",
-)
-_UNEXPECTED_RANGE = re.compile(r"Requested (\d+\.\.\d+), got (\d+\.\.\d+)")
 _TEMPORARY_STATUS = {408, 425, 429, 500, 502, 503, 504}
 # In the order they are looked for: reqwest nests them, the inner one says more.
 _CONNECTION = (
@@ -57,13 +52,11 @@ class Refusal:
     region: str = ""  # where S3 says the bucket is
     connection: str = ""  # why there was no answer at all
     redirected: bool = False  # S3's way of saying "another region"
-    changed: bool = False  # the condition on the ETag did not hold
-    other_range: str = ""  # what came instead of the range asked for
     retry_after_s: float = 0.0  # what the server asked for; obstore keeps it to itself
 
     @property
     def temporary(self) -> bool:
-        return self.status in _TEMPORARY_STATUS or bool(self.connection or self.other_range)
+        return self.status in _TEMPORARY_STATUS or bool(self.connection)
 
     @property
     def unknown_host(self) -> bool:
@@ -71,8 +64,8 @@ class Refusal:
 
     def __str__(self) -> str:
         """ "404 BlobNotFound", "connection refused"."""
-        if self.connection or self.other_range:
-            return self.connection or self.other_range
+        if self.connection:
+            return self.connection
         return " ".join(part for part in (str(self.status or ""), self.code) if part) or "refused"
 
 
@@ -102,10 +95,20 @@ def asked_wait_s(retry_after: str, now: datetime | None = None) -> float:
         return 0.0
 
 
+def read_answer(status: int, headers: Mapping[str, str], body: str) -> Refusal:
+    """Of an HTTP answer that is not what was asked for."""
+    code, region = _CODE.search(body), _REGION.search(body)
+    return Refusal(
+        status=status,
+        code=code[1] if code else "",
+        region=region[1] if region else headers.get("x-amz-bucket-region", ""),
+        redirected=300 <= status < 400,
+        retry_after_s=asked_wait_s(headers.get("Retry-After", "")),
+    )
+
+
 def read_refusal(error: Exception) -> Refusal:
     """Of any exception that obstore raises; see tests/unit/sources/test_refusal.py."""
-    from obstore import exceptions
-
     text = str(error)
     status, code, region = _STATUS.search(text), _CODE.search(text), _REGION.search(text)
     found = Refusal(
@@ -113,22 +116,13 @@ def read_refusal(error: Exception) -> Refusal:
         code=code[1] if code else "",
         region=region[1] if region else "",
         redirected="redirect without LOCATION" in text,
-        changed=isinstance(error, exceptions.PreconditionError),
     )
     if found.status or found.redirected:
         return found
     for token, words in _CONNECTION:
         if token in text:
             return Refusal(connection=words)
-    return replace(found, other_range=_other_range(text))
-
-
-def _other_range(text: str) -> str:
-    if unexpected := _UNEXPECTED_RANGE.search(text):
-        return f"bytes {unexpected[2]} where {unexpected[1]} were asked for"
-    if any(words in text for words in _OTHER_RANGE):
-        return "an answer that is no range"
-    return ""
+    return found
 
 
 def _status_of(error: Exception) -> int | None:

@@ -1,8 +1,10 @@
-"""S3 and what speaks like it: bytes and listings by obstore, names that it cannot hold by boto3."""
+"""S3 and what speaks like it: listings by obstore, bytes by signed GETs, names that obstore cannot
+hold by boto3."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -11,6 +13,8 @@ from modelferry.sources.connection import client_options, proxy_for, retry_confi
 from modelferry.sources.object_store import ObjectStoreSource
 from modelferry.sources.refusal import Action, Refusal
 from modelferry.sources.s3_refusals import S3Place, explain_s3
+from modelferry.sources.s3_signature import sign_s3_get
+from modelferry.sources.signed_gets import SignedGets
 from modelferry.sources.source import Source, StoredObject
 from modelferry.sources.spec import ModelLine, S3Access
 
@@ -34,7 +38,15 @@ def open_s3(line: ModelLine, access: S3Access) -> Source:
         return list_objects(place, access, folder, explain)
 
     return ObjectStoreSource(
-        line, _store(place, access), explain=explain, list_plainly=list_plainly
+        line,
+        _store(place, access),
+        SignedGets(
+            place.address,
+            {"versionId": line.version_id} if line.version_id else {},
+            partial(sign_s3_get, access, place.region),
+        ),
+        explain=explain,
+        list_plainly=list_plainly,
     )
 
 
@@ -63,10 +75,9 @@ def _region_of(place: S3Place) -> str:
 
     from modelferry.sources.web import pool, timeout
 
-    address = place.endpoint if place.host_style else f"{place.endpoint}/{place.bucket}"
     try:
-        answer = pool(proxy_for(address), 1).request(
-            "HEAD", address, redirect=False, retries=False, timeout=timeout()
+        answer = pool(proxy_for(place.address), 1).request(
+            "HEAD", place.address, redirect=False, retries=False, timeout=timeout()
         )
     except HTTPError:
         return ""  # only a hint for a message that is on its way already

@@ -29,6 +29,11 @@ class S3Place:
     is_aws: bool
     signed: bool
 
+    @property
+    def address(self) -> str:
+        """Of the bucket; no slash at its end."""
+        return self.endpoint if self.host_style else f"{self.endpoint}/{self.bucket}"
+
 
 def explain_s3(  # noqa: PLR0911 - one return a cause
     line: ModelLine, place: S3Place, refusal: Refusal, action: Action, key: str

@@ -8,6 +8,7 @@ from obstore.exceptions import InvalidPathError
 
 from modelferry.errors import ModelError
 from modelferry.sources.object_store import ObjectStoreSource
+from modelferry.sources.signed_gets import SignedGets
 from modelferry.sources.source import StoredObject
 from tests.unit.sources.test_targets import line
 
@@ -30,7 +31,11 @@ def test_what_obstore_cannot_hold_is_listed_plainly_and_nothing_twice() -> None:
     plain = [StoredObject(key=f"m/{name}", size_bytes=1, etag=None) for name in ("a", "b", "c//d")]
     store: Any = SecondPageIsHostile()
     source = ObjectStoreSource(
-        line(), store, explain=lambda *_: ModelError("no"), list_plainly=lambda folder: plain
+        line(),
+        store,
+        SignedGets("http://127.0.0.1:1", {}, lambda url, headers: (url, headers)),
+        explain=lambda *_: ModelError("no"),
+        list_plainly=lambda folder: plain,
     )
     found = list(source.list("m/"))
     assert [each.key for each in found] == ["m/a", "m/b", "m/c//d"]

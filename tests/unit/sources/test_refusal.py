@@ -11,6 +11,7 @@ from modelferry.sources.refusal import (
     Busy,
     Refusal,
     asked_wait_s,
+    read_answer,
     read_refusal,
     refused_for_now,
 )
@@ -58,7 +59,7 @@ def connect_text(inner: str) -> str:
         ),
         (
             exceptions.PreconditionError(status_text("GET", "412 Precondition Failed")),
-            Refusal(status=412, changed=True),
+            Refusal(status=412),
             "412",
         ),
         (
@@ -102,7 +103,6 @@ def test_reads(error: Exception, refusal: Refusal, shown: str) -> None:
         (Refusal(status=429), True),
         (Refusal(status=500), True),
         (Refusal(connection="connection reset"), True),
-        (Refusal(other_range="bytes 0..5 where 5..9 were asked for"), True),
         (Refusal(status=501), False),
         (Refusal(status=403), False),
         (Refusal(status=404), False),
@@ -114,19 +114,27 @@ def test_only_what_may_pass_is_tried_again(refusal: Refusal, temporary: bool) ->
 
 
 @pytest.mark.parametrize(
-    ("text", "other_range"),
+    ("status", "headers", "body", "refusal"),
     [
-        ("Requested 0..100, got 100..200", "bytes 100..200 where 0..100 were asked for"),
-        ("Requested 0..100, got 0..50", "bytes 0..50 where 0..100 were asked for"),
-        ("Received non-partial response when range requested", "an answer that is no range"),
-        ("Content-Range header not present in partial response", "an answer that is no range"),
-        ('Failed to parse value for CONTENT_RANGE header: "x"', "an answer that is no range"),
+        (404, {}, "<Error><Code>NoSuchKey</Code></Error>", Refusal(status=404, code="NoSuchKey")),
+        (503, {"Retry-After": "9"}, "", Refusal(status=503, retry_after_s=9)),
+        (
+            301,
+            {"x-amz-bucket-region": "eu-west-1"},
+            "<Code>PermanentRedirect</Code>",
+            Refusal(status=301, code="PermanentRedirect", region="eu-west-1", redirected=True),
+        ),
+        (
+            400,
+            {},
+            "<Code>AuthorizationHeaderMalformed</Code><Region>eu-west-1</Region>",
+            Refusal(status=400, code="AuthorizationHeaderMalformed", region="eu-west-1"),
+        ),
+        (502, {}, "<html>Bad Gateway", Refusal(status=502)),
     ],
 )
-def test_an_answer_that_is_not_the_range_asked_for(text: str, other_range: str) -> None:
-    error = exceptions.GenericError(f"Generic S3 error: {text}\n\nDebug source:\n...")
-    assert read_refusal(error) == Refusal(other_range=other_range)
-    assert str(read_refusal(error)) == other_range
+def test_reads_an_answer(status: int, headers: dict[str, str], body: str, refusal: Refusal) -> None:
+    assert read_answer(status, headers, body) == refusal
 
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

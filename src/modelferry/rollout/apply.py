@@ -52,7 +52,8 @@ def carry_out(
             remove(cluster, change.placed, change.live, deadline, sleep=sleep, clock=clock)
         body = _apply(cluster, change, sleep, clock)
         log.info("applied: %s", change)
-        applied.append(Applied(placed=change.placed, body=body))
+        is_changed = change.action is not Action.UNCHANGED
+        applied.append(Applied(placed=change.placed, body=body, is_changed=is_changed))
     return tuple(applied)
 
 

@@ -19,14 +19,17 @@ from modelferry.rollout.watching import trouble
 from modelferry.rollout.watching.event_log import EventLog
 from modelferry.rollout.watching.findings import Applied, Finding, Judgement
 from modelferry.rollout.watching.inventory import Inventory
-from modelferry.rollout.watching.readiness import has_succeeded, is_observed, state
+from modelferry.rollout.watching.other_kinds import has_spoken
+from modelferry.rollout.watching.readiness import has_succeeded, is_known, is_observed, state
 from modelferry.rollout.watching.running_image import Digests, container_statuses
 from modelferry.rollout.watching.states import Done, Failed, State, Waiting
 from modelferry.rollout.watching.trouble import Trouble
 
 Object = Mapping[str, Any]
 
-SETTLE_S = 10.0  # so long a container without a readiness probe must be seen running
+# So long a container without a readiness probe must be seen running, and a controller may be
+# silent that has something to say.
+SETTLE_S = 10.0
 _OLD_S = 60.0
 _BACK_OFF_S = 330.0  # a kubelet tries again after five minutes at the latest
 
@@ -46,6 +49,7 @@ class Board:
     _old_troubles: dict[str, frozenset[str]] = field(default_factory=dict)
     _pulls: dict[str, dict[str, int]] = field(default_factory=dict)  # pod → container → refusals
     _running_since: dict[str, float] = field(default_factory=dict)  # of container ids
+    _silent_since: dict[str, float] = field(default_factory=dict)  # by the target's key
 
     def __post_init__(self) -> None:
         self._events = EventLog(old_pods=self.old_pods)
@@ -151,11 +155,13 @@ class Board:
             return Judgement(state=Waiting(message="the cluster has not shown it yet"))
         pods = self.pods(target)
         digests = Digests(by_tag=self.by_tag, pulled=self._events.pulled, old_pods=self.old_pods)
-        found = state(target.body, self.live(target), pods, digests)
-        settles_at = self._settled_at(target, pods, now) if isinstance(found, Done) else now
+        live = self.live(target)
+        found = state(target.body, live, pods, digests, asked=target.placed.body)
+        settles_at, why = now, ""
+        if isinstance(found, Done):
+            settles_at, why = self._settles(target, live or {}, pods, now)
         if settles_at > now:
-            message = f"it has no readiness probe: watched running for {SETTLE_S:.0f} s"
-            found = Waiting(message=message, figures=found.figures)
+            found = Waiting(message=why, figures=found.figures)
         standing = tuple(self._standing(target, found, pods, digests))
         if target.ran_before:
             standing = self._patiently(target, standing)
@@ -177,6 +183,18 @@ class Board:
         causes = frozenset(found.cause for found in standing)
         old = self._old_troubles.setdefault(target.key, causes)
         return tuple(_with_time(found) if found.cause in old else found for found in standing)
+
+    def _settles(
+        self, target: Applied, live: Object, pods: Sequence[Object], now: float
+    ) -> tuple[float, str]:
+        """When what looks done may be believed, and what is waited for until then."""
+        if not is_known(live):
+            if has_spoken(target.body, live) or not target.is_changed:
+                return now, ""
+            since = self._silent_since.setdefault(target.key, now)
+            return since + SETTLE_S, "its controller has said nothing of it yet"
+        why = f"it has no readiness probe: watched running for {SETTLE_S:.0f} s"
+        return self._settled_at(target, pods, now), why
 
     def _settled_at(self, target: Applied, pods: Sequence[Object], now: float) -> float:
         """A pod without a readiness probe counts as ready before its program has done anything."""

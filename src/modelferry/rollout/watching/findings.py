@@ -25,6 +25,7 @@ class Applied:
 
     placed: Placed
     body: Object
+    is_changed: bool = True  # by the apply
 
     @property
     def label(self) -> str:

@@ -11,15 +11,25 @@ from typing import Any
 
 from modelferry.rollout.objects import podspec
 from modelferry.rollout.objects.conditions import condition, is_true, observed_generation, text
+from modelferry.rollout.objects.fields import at
+from modelferry.rollout.watching import other_kinds
+from modelferry.rollout.watching.other_kinds import is_behind
 from modelferry.rollout.watching.running_image import Digests, container_statuses, problem_of
 from modelferry.rollout.watching.states import Done, Failed, Figure, State, Waiting
 
 Object = Mapping[str, Any]
 
 
-def state(applied: Object, live: Object | None, pods: Sequence[Object], digests: Digests) -> State:
+def state(
+    applied: Object,
+    live: Object | None,
+    pods: Sequence[Object],
+    digests: Digests,
+    *,
+    asked: Object | None = None,
+) -> State:
     """`applied` is what the API server answered to the apply; `pods` are those of the current
-    template that are not going away."""
+    template that are not going away; `asked` is the manifest."""
     if live is None:
         return Failed(reason="it was deleted while it rolled out")
     if _uid(live) != _uid(applied):
@@ -28,6 +38,12 @@ def state(applied: Object, live: Object | None, pods: Sequence[Object], digests:
         return Failed(reason="it is being deleted")
     if podspec.images(live) != podspec.images(applied):
         return Failed(reason="somebody else changed its images while it rolled out")
+    if _is_held(live) and not _is_held(asked or applied):
+        return Waiting(message="suspended, though not by its manifest: a job queue holds it")
+    return _by_rule(applied, live, pods, digests)
+
+
+def _by_rule(applied: Object, live: Object, pods: Sequence[Object], digests: Digests) -> State:
     found = _RULES.get(_kind(live), _other)(live, pods, digests)
     if isinstance(found, Failed) and _deadline(live) and _deadline(live) == _deadline(applied):
         return Waiting(message="its deadline had passed before this apply", figures=found.figures)
@@ -45,7 +61,12 @@ def watched(api_version: str, kind: str) -> bool:
     group = api_version.rpartition("/")[0]
     if (group, kind) in _RULES:
         return _RULES[group, kind] is not _accepted
-    return group not in _STATIC_GROUPS
+    return other_kinds.may_tell(group)
+
+
+def is_known(live: Object) -> bool:
+    """By a rule of its own."""
+    return _kind(live) in _RULES
 
 
 def _deployment(live: Object, pods: Sequence[Object], digests: Digests) -> State:
@@ -130,7 +151,7 @@ def _replica_set(live: Object, pods: Sequence[Object], digests: Digests) -> Stat
 
 
 def _pod(live: Object, _: Sequence[Object], digests: Digests) -> State:
-    if _is_behind(live.get("status", {}), live):  # before Kubernetes 1.34 it does not say
+    if is_behind(live.get("status", {}), live):  # before Kubernetes 1.34 it does not say
         return Waiting(message="the kubelet has not seen the change yet")
     phase = live.get("status", {}).get("phase", "Pending")
     if phase == "Failed":
@@ -160,6 +181,11 @@ def _job(live: Object, _: Sequence[Object], __: Digests) -> State:
     return Waiting(message=f"{status.get('active', 0)} active", figures=figures)
 
 
+def _is_held(body: Object) -> bool:
+    """Where the manifest does not say so, an admission controller (Kueue) lets it wait for room."""
+    return _kind(body) == ("batch", "Job") and at(body, ("spec", "suspend")) is True
+
+
 def has_succeeded(live: Object) -> bool:
     """A Job that is done, and may be set to clear itself away."""
     return live.get("kind") == "Job" and is_true(live, "Complete")
@@ -170,15 +196,7 @@ def _accepted(_: Object, __: Sequence[Object], ___: Digests) -> State:
 
 
 def _other(live: Object, _: Sequence[Object], __: Digests) -> State:
-    for name in ("Ready", "Available"):
-        found = condition(live, name)
-        if not found:
-            continue
-        if not is_observed(live) or _is_behind(found, live):
-            return Waiting(message="its controller has not seen the change yet")
-        if found.get("status") != "True":
-            return Waiting(message=f"{name} is {found.get('status')}: {text(found)}")
-    return Done()
+    return other_kinds.state(live)
 
 
 _Rule = Callable[[Object, Sequence[Object], Digests], State]
@@ -192,22 +210,6 @@ _RULES: dict[tuple[str, str], _Rule] = {
     ("batch", "Job"): _job,
     ("batch", "CronJob"): _accepted,
 }
-
-
-# Kinds of these groups have no Ready or Available condition to wait for (those above aside).
-_STATIC_GROUPS = frozenset(
-    (
-        "",
-        "admissionregistration.k8s.io",
-        "apiextensions.k8s.io",
-        "autoscaling",
-        "networking.k8s.io",
-        "policy",
-        "rbac.authorization.k8s.io",
-        "scheduling.k8s.io",
-        "storage.k8s.io",
-    )
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,12 +282,6 @@ def is_observed(live: Object) -> bool:
     if seen is None:
         return generation == 0 or _kind(live)[0] != "apps"
     return seen >= generation
-
-
-def _is_behind(said: Object, live: Object) -> bool:
-    """`said` is a condition or a status."""
-    seen = observed_generation(said)
-    return seen is not None and seen < live["metadata"].get("generation", 0)
 
 
 def _kind(live: Object) -> tuple[str, str]:

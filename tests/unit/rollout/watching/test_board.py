@@ -10,7 +10,7 @@ import pytest
 from modelferry.cluster.resources import EVENTS, PODS, REPLICA_SETS, Resource
 from modelferry.rollout.changes.placed import Placed
 from modelferry.rollout.manifests.load import ManifestObject
-from modelferry.rollout.watching.board import Applied, Board
+from modelferry.rollout.watching.board import SETTLE_S, Applied, Board
 from modelferry.rollout.watching.states import Done, Failed, Waiting
 
 IMAGE = "reg/app@sha256:" + "a" * 64
@@ -296,7 +296,7 @@ def test_two_groups_may_call_a_kind_the_same(board: Board, target: Applied) -> N
     board.targets = [target, Applied(placed=placed, body=body)]
     board.replace(other, "n", [body])
     assert isinstance(board.state(target, 0), Waiting)
-    assert isinstance(board.state(board.targets[1], 0), Done)
+    assert isinstance(board.state(board.targets[1], SETTLE_S), Done)
 
 
 @pytest.mark.parametrize(("said", "expected"), [("4", True), ("3", False), ("x", False)])
@@ -319,3 +319,65 @@ def test_an_evicted_pod_that_was_replaced_holds_nothing_up(board: Board, target:
     board.replace(PODS, "n", [evicted, running])
     assert isinstance(board.state(target, 1000), Waiting)
     assert isinstance(board.state(target, 1010), Done)
+
+
+CERTIFICATES = Resource(
+    api_version="example.org/v1", kind="Certificate", plural="certificates", namespaced=True
+)
+
+
+def certificate(**status: Any) -> dict:
+    return {
+        "apiVersion": "example.org/v1",
+        "kind": "Certificate",
+        "metadata": {"name": "tls", "namespace": "n", "uid": "c", "generation": 2},
+        "spec": {"for": "score"},
+        **({"status": status} if status else {}),
+    }
+
+
+def ready(status: str, **more: Any) -> dict[str, Any]:
+    return {"conditions": [{"type": "Ready", "status": status}], **more}
+
+
+def with_controller(applied: dict, *, is_changed: bool = True) -> Board:
+    manifest = ManifestObject(body=applied, file="a.yaml", line=1, lines={})
+    placed = Placed(manifest=manifest, resource=CERTIFICATES, namespace="n")
+    return Board(targets=[Applied(placed=placed, body=applied, is_changed=is_changed)])
+
+
+@pytest.mark.parametrize(
+    ("before", "since", "done_at"),
+    [
+        (certificate(), certificate(), 10),  # nobody minds it
+        (certificate(), certificate(phase="New"), 10),
+        (certificate(), certificate(**ready("True")), 0),
+        (certificate(**ready("True")), certificate(**ready("True")), 10),  # of before?
+        (certificate(**ready("True", at="1")), certificate(**ready("True", at="2")), 0),
+        (
+            certificate(**ready("True", observedGeneration=2)),
+            certificate(**ready("True", observedGeneration="2")),
+            0,
+        ),
+    ],
+)
+def test_what_has_a_controller_of_its_own_is_not_done_before_that_spoke(
+    before: dict, since: dict, done_at: float
+) -> None:
+    board = with_controller(before)
+    board.replace(CERTIFICATES, "n", [since])
+    target = board.targets[0]
+    moments = [moment for moment in (0, 9, 10) if isinstance(board.state(target, moment), Done)]
+    assert moments[0] == done_at
+    unchanged = with_controller(before, is_changed=False)
+    unchanged.replace(CERTIFICATES, "n", [before])
+    assert isinstance(unchanged.state(unchanged.targets[0], 0), Done)
+
+
+@pytest.mark.parametrize(
+    "said", [ready("False"), ready("Unknown"), ready("True", observedGeneration="1")]
+)
+def test_no_settling_ends_the_wait_for_a_condition(said: dict[str, Any]) -> None:
+    board = with_controller(certificate())
+    board.replace(CERTIFICATES, "n", [certificate(**said)])
+    assert all(isinstance(board.state(board.targets[0], at), Waiting) for at in (0, 60))

@@ -335,3 +335,11 @@ def test_a_job_that_has_succeeded_may_be_cleared_away() -> None:
         live = workload("Job", {"succeeded": 1, "conditions": conditions})
         live["metadata"]["deletionTimestamp"] = "2026-11-22T20:00:00Z"
         assert isinstance(state(applied, live, (), NONE), expected)
+
+
+def test_only_the_manifests_own_suspension_is_a_wish() -> None:
+    """A job queue (Kueue) suspends each job that comes, until there is room."""
+    held = workload("Job", {}, suspend=True)
+    free = workload("Job", {})
+    assert isinstance(state(held, held, (), NONE, asked=held), Done)
+    assert isinstance(state(held, held, (), NONE, asked=free), Waiting)

@@ -61,6 +61,24 @@ def _old_and_new(image: str, script: str, *around: Body, replicas: int | None = 
     return [*around, deployment(image, script, strategy=_SURGE, **count)]
 
 
+_QUOTA_OF_ONE = w.of("v1", "ResourceQuota", "one", spec={"hard": {"pods": "1"}})
+_NODE_PORT = 18_943  # of which a node has one
+_GRACEFULLY_S = 45  # to end with what it serves
+
+
+def _in_place(image: str, script: str, *, port: int | None = None) -> Body:
+    """One pod that has its room for itself; the next one comes when it has gone."""
+    ports = [{"containerPort": port, "hostPort": port}] if port else []
+    spec = w.pod_spec(
+        image,
+        script,
+        terminationGracePeriodSeconds=_GRACEFULLY_S,
+        container={"ports": ports},
+    )
+    strategy = {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
+    return w.workload("Deployment", spec, strategy=strategy)
+
+
 def _v1(image: str, _: random.Random) -> list[Body]:
     return _old_and_new(image, READY)
 
@@ -126,6 +144,18 @@ GOOD = (
         ],
         before_works=False,
         after=lambda i, _: [deployment(i, slowly(1), progressDeadlineSeconds=30)],
+    ),
+    Case(
+        name="full quota until the old pod has gone",
+        before=lambda i, _: [_QUOTA_OF_ONE, _in_place(i, READY)],
+        after=lambda i, _: [_QUOTA_OF_ONE, _in_place(i, slowly(1))],
+        timeout_s=180,
+    ),
+    Case(
+        name="full node until the old pod has gone",
+        before=lambda i, _: [_in_place(i, READY, port=_NODE_PORT)],
+        after=lambda i, _: [_in_place(i, slowly(1), port=_NODE_PORT)],
+        timeout_s=120,
     ),
     Case(name="no probe", after=lambda i, _: [deployment(i, "exec sleep inf", probe=False)]),
 )

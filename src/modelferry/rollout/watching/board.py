@@ -21,6 +21,7 @@ from modelferry.rollout.watching.findings import Applied, Finding, Judgement
 from modelferry.rollout.watching.inventory import Inventory
 from modelferry.rollout.watching.other_kinds import has_spoken
 from modelferry.rollout.watching.readiness import has_succeeded, is_known, is_observed, state
+from modelferry.rollout.watching.room import LOOK_AGAIN_S, Room
 from modelferry.rollout.watching.running_image import Digests, container_statuses
 from modelferry.rollout.watching.states import Done, Failed, State, Waiting
 from modelferry.rollout.watching.trouble import Trouble
@@ -49,6 +50,7 @@ class Board:
     _old_troubles: dict[str, frozenset[str]] = field(default_factory=dict)
     _pulls: dict[str, dict[str, int]] = field(default_factory=dict)  # pod → container → refusals
     _running_since: dict[str, float] = field(default_factory=dict)  # of container ids
+    _rooms: dict[str | None, Room] = field(default_factory=dict)  # by namespace
     _silent_since: dict[str, float] = field(default_factory=dict)  # by the target's key
 
     def __post_init__(self) -> None:
@@ -162,11 +164,16 @@ class Board:
             settles_at, why = self._settles(target, live or {}, pods, now)
         if settles_at > now:
             found = Waiting(message=why, figures=found.figures)
-        standing = tuple(self._standing(target, found, pods, digests))
+        room = self._room(target, now)
+        standing = tuple(
+            replace(finding, trouble=room.mind(finding.trouble))
+            for finding in self._standing(target, found, pods, digests)
+        )
         if target.ran_before:
             standing = self._patiently(target, standing)
         before = known.first_seen if known else {}
         first_seen = {finding.key: before.get(finding.key, now) for finding in standing}
+        look_again = now + LOOK_AGAIN_S if standing and room.is_awaited else math.inf
         ends = [first_seen[finding.key] + finding.trouble.grace_s for finding in standing]
         return Judgement(
             state=found,
@@ -175,8 +182,13 @@ class Board:
                 for finding, end in zip(standing, ends, strict=True)
             ),
             first_seen=first_seen,
-            until=min((end for end in (settles_at, *ends) if end > now), default=math.inf),
+            until=min(end for end in (settles_at, look_again, *ends) if end > now),
         )
+
+    def _room(self, target: Applied, now: float) -> Room:
+        found = self._rooms.setdefault(target.namespace, Room())
+        found.look(self._seen.all((PODS, target.namespace)), now, now + self.epoch_s)
+        return found
 
     def _patiently(self, target: Applied, standing: tuple[Finding, ...]) -> tuple[Finding, ...]:
         """Nothing of it was changed, so what troubled it at first sight may heal by what was."""

@@ -28,21 +28,26 @@ class Trouble:
     container: str | None = None
     crashed: bool = False  # its last log lines say why
     is_unscheduled: bool = False
+    waits_for_room: bool = False  # which pods that go away would make
 
 
 NEVER = math.inf
 _EXITS = 3  # first restarts are normal: something else may have started later
 _PULLS = 3  # a kubelet backs off for 10 s, then 20 s
+_REFUSED_PULLS = 2
 _SCHEDULE_GRACE_S = 30.0
 _EVENT_GRACE_S = 5.0
 _LONG_RUN = timedelta(minutes=10)
 _CREATE_GRACE_S = 10.0
 _CONFIG_GRACE_S = 17.0  # a kubelet looks again after ten to fifteen seconds
 
-# What a registry says when another try will get the same answer.
+# What another try will not change, and what it may: a copy of the registry in another region, and
+# rights that were given just now, come some seconds later.
 _PULL_HOPELESS = re.compile(
-    r"not found|manifest unknown|name unknown|denied|unauthorized|authorization failed|forbidden"
-    r"|no match for platform|HTTP response to HTTPS client|x509|invalid reference",
+    r"no match for platform|HTTP response to HTTPS client|x509|invalid reference", re.IGNORECASE
+)
+_PULL_REFUSED = re.compile(
+    r"not found|manifest unknown|name unknown|denied|unauthorized|authorization failed|forbidden",
     re.IGNORECASE,
 )
 _UNAUTHORIZED = re.compile(r"denied|unauthorized|authorization failed|forbidden", re.IGNORECASE)
@@ -54,6 +59,9 @@ _START_HOPELESS = re.compile(
 # What a person has to make; a CSI driver that is "not found" comes by itself, soon after its node.
 _ABSENT = re.compile(
     r"(configmap|secret|persistentvolumeclaim|secretproviderclass)\S* \S+ not found", re.IGNORECASE
+)
+_NO_ROOM = re.compile(
+    r"exceeded quota|Insufficient |Too many pods|free ports|anti-affinity|max volume count"
 )
 _PULLED = re.compile(r'Successfully pulled image "([^"]+)"')
 _AUTOSCALED = ("TriggeredScaleUp", "Nominated")  # cluster-autoscaler, Karpenter
@@ -148,13 +156,14 @@ def _ran_long(ended: Mapping[str, Any]) -> bool:
 
 
 def _pull(name: str, image: str, message: str, pulls: int) -> Trouble:
-    hopeless = bool(_PULL_HOPELESS.search(message))
+    refused = bool(_PULL_REFUSED.search(message))
+    is_over = _PULL_HOPELESS.search(message) or pulls >= (_REFUSED_PULLS if refused else _PULLS)
     hint = ""
     if _UNAUTHORIZED.search(message):
         hint = "; the nodes may not pull it: see `imagepullsecrets`"
     return Trouble(
         cause=f"container {name}: the image {image} cannot be pulled: {message}{hint}",
-        grace_s=0 if hopeless or pulls >= _PULLS else NEVER,
+        grace_s=0 if is_over else _CONFIG_GRACE_S if refused else NEVER,
         container=name,
     )
 
@@ -195,6 +204,7 @@ def _unscheduled(pod: Object) -> Trouble | None:
         cause=f"it fits no node: {message}",
         grace_s=_CREATE_GRACE_S if absent else _SCHEDULE_GRACE_S,
         is_unscheduled=True,
+        waits_for_room=bool(_NO_ROOM.search(message)),
     )
 
 
@@ -231,14 +241,21 @@ def of_owner(live: Object) -> Trouble | None:
     """A ReplicaSet says so itself when its pods are refused; other kinds only by events."""
     if not is_true(live, "ReplicaFailure"):
         return None
-    message = condition(live, "ReplicaFailure").get("message", "")
-    return Trouble(cause=f"its pods are refused: {message}", grace_s=_CREATE_GRACE_S)
+    return _refused(condition(live, "ReplicaFailure").get("message", ""))
+
+
+def _refused(message: str) -> Trouble:
+    return Trouble(
+        cause=f"its pods are refused: {message}",
+        grace_s=_CREATE_GRACE_S,
+        waits_for_room=bool(_NO_ROOM.search(message)),
+    )
 
 
 def of_event(event: Object) -> Trouble | None:
     reason, message = event.get("reason", ""), " ".join(event.get("message", "").split())
     if reason == "FailedCreate" and event["involvedObject"].get("kind") != "Pod":
-        return Trouble(cause=f"its pods are refused: {message}", grace_s=_CREATE_GRACE_S)
+        return _refused(message)
     if reason in ("FailedMount", "FailedAttachVolume"):
         grace_s = _CONFIG_GRACE_S if _ABSENT.search(message) else NEVER
         return Trouble(cause=f"a volume cannot be mounted: {message}", grace_s=grace_s)

@@ -29,9 +29,7 @@ def ended(code: int, reason: str = "Error", **more: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("state", "at_once"),
     [
-        (waiting("ErrImagePull", "reg/app: not found"), True),
-        (waiting("ErrImagePull", "pull access denied, repository does not exist"), True),
-        (waiting("ImagePullBackOff", "401 Unauthorized"), True),
+        (waiting("ErrImagePull", "x509: certificate signed by unknown authority"), True),
         (waiting("ErrImagePull", "no match for platform in manifest"), True),
         (waiting("ErrImagePull", "dial tcp: i/o timeout"), False),
         (waiting("ImagePullBackOff", "Back-off pulling image"), False),
@@ -203,3 +201,19 @@ def test_a_claim_that_is_not_bound_yet_is_waited_for_until_somebody_complains() 
     assert trouble.of_claim(found, "").grace_s == trouble.NEVER
     told = trouble.of_claim(found, "claim data cannot be bound: no class")
     assert (told.grace_s, told.cause) == (30, "claim data cannot be bound: no class")
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["reg/app: not found", "pull access denied, repository does not exist", "401 Unauthorized"],
+)
+@pytest.mark.parametrize("reason", ["ErrImagePull", "ImagePullBackOff"])
+def test_what_a_registry_refuses_is_asked_for_twice(reason: str, message: str) -> None:
+    """A push may not have reached the registry of this region yet."""
+    refused = pod(waiting(reason, message))
+    graces = [
+        found.grace_s
+        for pulls in (0, 1, 2)
+        if (found := trouble.of_pod(refused, pulls={"main": pulls}))
+    ]
+    assert graces == [17, 17, 0]

@@ -157,10 +157,11 @@ def _pod_lines(ask: _Ask, pod: Object) -> Iterator[str]:
 def _conditions(body: Object) -> Iterator[str]:
     """Those that say something is wrong; ReplicaFailure is one that is bad when True."""
     for condition in conditions(body):
-        bad = "True" if condition["type"] in ("ReplicaFailure", "Failed") else "False"
+        name = condition.get("type")
+        bad = "True" if name in ("ReplicaFailure", "Failed") else "False"
         if condition.get("status") == bad:
             said = _one_line(text(condition))
-            yield f"  condition {condition['type']}={condition['status']}: {said}"
+            yield f"  condition {name}={bad}: {said}"
 
 
 def _state(state: Mapping[str, Any] | None) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modelferry.rollout.objects import podspec
+from modelferry.rollout.objects.ownership import owner_uid
 
 Object = Mapping[str, Any]
 
@@ -54,7 +55,8 @@ def problem_of(
         if running == intended or digests.are_fresh(pod, image):
             continue
         if _digest(given.get(name)) == intended:
-            if pod["metadata"].get("generation", 1) <= 1:
+            # a controller makes pods as they are to be; what changes of them later is no image
+            if pod["metadata"].get("generation", 1) <= 1 or owner_uid(pod):
                 continue
             text = f"container {name} still runs {running}"
             return ImageProblem(text=text, container=name, is_final=False)

@@ -269,6 +269,14 @@ def test_a_pod_changed_in_place_must_show_the_new_container() -> None:
     assert isinstance(judge(changed), Waiting)
 
 
+def test_a_pod_that_was_resized_in_place_runs_what_it_was_made_with() -> None:
+    resized = pod(OLD_ID)
+    resized["metadata"] |= {"generation": 3, "ownerReferences": [{"uid": "u", "controller": True}]}
+    live = workload("Deployment", DONE, replicas=1)
+    live["status"] = {**DONE, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1}
+    assert isinstance(judge(live, resized), Done)
+
+
 def test_by_tag_the_digest_must_be_the_pushed_one() -> None:
     digests = Digests(by_tag={"reg/app:v1": "sha256:" + "a" * 64})
     assert isinstance(judge(pod(NEW, image="reg/app:v1"), digests=digests), Done)

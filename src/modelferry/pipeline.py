@@ -19,10 +19,9 @@ from modelferry.artifacts import Image, PushedImage, ResolvedModel, TestedImage,
 from modelferry.image.released import COMMIT, RUN
 from modelferry.image.run_images import RunImages, run_images
 from modelferry.image.spec import BuildSpec
-from modelferry.last_release.base_images import base_layers, current_digests, known_images
+from modelferry.last_release.base_images import base_layers
+from modelferry.last_release.compare import compare
 from modelferry.last_release.destination import Destination
-from modelferry.last_release.key import build_key
-from modelferry.last_release.read import read_released
 from modelferry.last_release.take import model_changed, released_model, take_release
 from modelferry.plan import DeployPlan, Plan, RollbackPlan, RunContext, Stage, describe
 from modelferry.preflight import Ready, preflight, resolve
@@ -56,7 +55,7 @@ def run(plan: Plan, recorder: Recorder) -> None:
         model = None if pushed else _fetch(plan, ready, recorder)
         if plan.build and not pushed:
             if to and model and model.resolved != ready.model:
-                to = replace(to, build_key=None)  # the key is of the model that preflight saw
+                to = replace(to, key=None)  # it is of the model that preflight saw
             with _images(plan, plan.build, ready) as images:
                 image = _build(plan, plan.build, model, to, images, recorder)
                 tested = _test(plan, plan.build, model, image, images, recorder)
@@ -80,37 +79,21 @@ def check(plan: Plan, recorder: Recorder) -> Ready:
 
 def _compare(plan: Plan, ready: Ready, recorder: Recorder) -> Destination | None:
     """None where nothing is pushed."""
-    if not (plan.build and plan.push and ready.registry):
+    if plan.build is None:
         return None
-    platform = plan.build.platform or (ready.engine.facts.platform if ready.engine else "")
+    if plan.push is None or ready.registry is None:
+        log.info("not compared with the last release: `stages` has no push")
+        return None
     with recorder.stage("compare") as note:
-        to = Destination(
-            push=plan.push,
+        to, note.figure = compare(
+            plan,
+            plan.build,
+            plan.push,
+            model=ready.model,
             registry=ready.registry,
-            released=read_released(
-                ready.registry,
-                plan.push,
-                others=known_images(plan.build),
-                platform=platform,
-            ),
-            build_key=build_key(
-                plan,
-                plan.build,
-                ready.model,
-                current_digests(plan.build, plan.push.access, ready.engine),
-                platform=platform,
-            ),
+            engine=ready.engine,
         )
-        note.figure = _compared(to)
     return to
-
-
-def _compared(to: Destination) -> str:
-    if to.released.image is None:
-        return "nothing was released before"
-    if to.same:
-        return f"nothing changed since {to.same.digest}"
-    return f"something changed since {to.released.image.digest}"
 
 
 def _reuse(
@@ -127,9 +110,10 @@ def _reuse(
         pushed = take_release(to.same, to.push, registry=to.registry, model_version=version)
         note.mark, note.figure = "reused", f"{pushed.ref.name}, tags {', '.join(pushed.tags)}"
         note.moved_bytes = 0
-    recorder.note(pushed=pushed, model_changed=False)
-    if ready.model:
-        recorder.note(model=released_model(to.same, ready.model))
+    model = released_model(to.same, ready.model) if ready.model else None
+    is_other = to.same is not to.released.image  # the default branch's
+    changed = is_other and model is not None and model_changed(to.released.image, model)
+    recorder.note(pushed=pushed, model=model, model_changed=changed)
     return pushed
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from modelferry.artifacts import Image, Layer, Model, PushedImage, TestedImage, Verdict
 from modelferry.image.released import Released
 from modelferry.image.spec import RegistryLogin
+from modelferry.last_release.changed import BuildKey
 from modelferry.last_release.destination import Destination
 from modelferry.last_release.read import read_released
 from modelferry.plan.spec import ManagedTags, PushPlan
@@ -43,7 +44,7 @@ class ReleaseYard:
         builder: str = "docker",
         others: tuple[ImageRef, ...] = (),
         annotations: tuple[tuple[str, str], ...] = (),
-        build_key: str | None = None,
+        key: BuildKey | None = None,
     ) -> Release:
         released = read_released(self.registry, self.plan, others=others)
         access = self.plan.access
@@ -53,7 +54,7 @@ class ReleaseYard:
         image = self.yard.build(
             model,
             destination=Destination(
-                push=self.plan, registry=self.registry, released=released, build_key=build_key
+                push=self.plan, registry=self.registry, released=released, key=key
             ),
             base=lambda _: self.base,
             annotations=annotations,

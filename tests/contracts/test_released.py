@@ -14,7 +14,7 @@ import pytest
 from modelferry.artifacts import AppManifest, Descriptor, Image, Layer, TestedImage, Verdict
 from modelferry.errors import RegistryError
 from modelferry.image.compose import LAYER_TYPE, MANIFEST_TYPE, AppImage, Composition, compose
-from modelferry.image.released import BUILD_KEY, Released, compose_app
+from modelferry.image.released import BUILD_KEY, Released, compose_app, keep_released
 from modelferry.last_release.read import read_pushed_app, read_released
 from modelferry.last_release.take import take_release
 from modelferry.plan.spec import ManagedTags, PushPlan
@@ -84,8 +84,13 @@ def image_of(composed: Composition, own: Composition | None) -> Image:
 
 
 def passed(given: AppImage) -> TestedImage:
-    composed = compose(given, (), annotations=((BUILD_KEY, "k"),))
-    own = compose_app(given, image=composed, image_id="id", records={}, build_key="k")
+    return image_with_key(given, "k")
+
+
+def image_with_key(given: AppImage, key: str) -> TestedImage:
+    said = ((BUILD_KEY, key),)
+    composed = compose(given, (), annotations=said)
+    own = compose_app(given, image=composed, image_id="id", records={}, key=said)
     return TestedImage(image=image_of(composed, own), verdict=Verdict.PASSED)
 
 
@@ -121,6 +126,22 @@ def test_a_new_branch_starts_from_the_default_one(registry: Registry, plan: Push
     assert found.image.digest == own.digest
     assert found.app is not None
     assert found.app.tag == BRANCH.app
+
+
+def test_the_default_branchs_release_is_seen_beside_ones_own(
+    registry: Registry, plan: PushPlan
+) -> None:
+    """What is merged from there is no new content."""
+    given = app(layer())
+    main = push_image(passed(given), plan, registry=registry)
+    branch = replace(plan, managed=BRANCH)
+    push_image(image_with_key(app(layer()), "mine"), branch, registry=registry)
+    found = read_released(registry, branch)
+    assert found.default is not None
+    assert found.default.digest == main.digest
+    assert found.made_by("k") == found.default
+    again = compose(given, (), annotations=(("commit", "another"),))
+    assert keep_released(again, found.images).manifest.digest == main.digest
 
 
 def put(registry: Registry, plan: PushPlan, tag: str, config: bytes, **changed: object) -> None:
@@ -182,6 +203,7 @@ def test_what_cannot_be_read_is_as_if_it_were_not_there(
     assert found.whole_app() is None or found.whole_app().layers == ()
     assert found.made_by("k") is None
     assert found.stack is None
+    assert found.image or MAIN.image in found.unreadable
     push_image(passed(app(layer())), plan, registry=registry)  # and it is put right again
     assert read_released(registry, plan).made_by("k")
 

@@ -14,7 +14,8 @@ import pytest
 
 from modelferry.artifacts import Model
 from modelferry.engine import Engine
-from modelferry.image.released import FILES
+from modelferry.image.model_record import FILES
+from modelferry.last_release.changed import BuildKey
 from modelferry.plan.spec import PushPlan
 from tests.contracts.conftest import Connect, MakeYard
 from tests.contracts.image_yard import SMALL, sha256_in, sha256_of
@@ -109,7 +110,9 @@ def test_what_each_change_costs(world: World) -> None:
     assert sha256_in(world.engine, new_model.image.engine_id, other) == sha256_of(other)
     assert world.yard.yard.run(new_model.image.engine_id) == "newer code"
 
-    nothing = world.release(other, annotations=(("commit", "another"),), build_key="key")
+    nothing = world.release(
+        other, annotations=(("commit", "another"),), key=BuildKey(digest="key", parts={})
+    )
     assert nothing.pushed.digest == new_model.pushed.digest
     assert nothing.pushed.uploaded_bytes == 0
     after = world.release(other)
@@ -177,7 +180,7 @@ def test_a_layer_that_deletes_the_models_folder_stays_below_it(
 
 def test_what_the_managed_tags_leave_for_the_next_run(world: World) -> None:
     model = world.yard.yard.model("/lib/m")
-    found = world.release(model, build_key="k")
+    found = world.release(model, key=BuildKey(digest="k", parts={}))
     registry, repository = world.yard.registry, world.yard.plan.repository
     image = registry.get_manifest(repository, MAIN.image)
     app = registry.get_manifest(repository, MAIN.app)

@@ -196,6 +196,8 @@ def test_only_what_changed_is_made_again_and_any_release_can_come_back(
     assert code.outputs["digest"] != first.outputs["digest"]
     [fetch] = [stage for stage in code.report["stages"] if stage["name"] == "fetch"]
     assert fetch["bytes"] == 0
+    told = [stage["figure"] for stage in code.report["stages"] if stage["name"] == "compare"]
+    assert told == [f"changed since {first.outputs['digest']}: build context"]
 
     crash = deliver(variables="MOOD=crash", reuse="false")
     assert_failed(crash, 8, "app")

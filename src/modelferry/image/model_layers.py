@@ -10,14 +10,9 @@ from pathlib import PurePosixPath
 from modelferry.artifacts import Descriptor, FetchedFile, Layer, ModelFile
 from modelferry.image.compose import LAYER_TYPE, ModelLayer
 from modelferry.image.layer import Folder, LayerFile, LayerView, plan_layers
+from modelferry.image.model_record import FILES, FileRecord, ModelRecord, model_annotations
 from modelferry.image.placement import Placement
-from modelferry.image.released import (
-    FILES,
-    FileRecord,
-    ModelRecord,
-    ReleasedLayer,
-    model_annotations,
-)
+from modelferry.image.released import ReleasedLayer
 from modelferry.image.stream import Sums
 
 _MOST_ANNOTATED = 1 << 20  # of one manifest; registries take 4 MiB of it

@@ -7,12 +7,11 @@ builder finds its inline cache there). What is missing or unreadable is left out
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
-from typing import Any
+from itertools import chain
 
-from modelferry.artifacts import Descriptor, ModelFile
+from modelferry.artifacts import Descriptor
 from modelferry.image.compose import (
     AppImage,
     Composition,
@@ -21,52 +20,20 @@ from modelferry.image.compose import (
     compose_as_built,
     describe,
 )
-from modelferry.image.layer import Folder
 from modelferry.image.layer_entries import Record, read_records, records_json
+from modelferry.image.model_record import ModelRecord, read_model
 from modelferry.image.seam import ReleasedStack
 from modelferry.values import Digest, parse_digest
 
 COMMIT = "org.opencontainers.image.revision"
 RUN = "modelferry.run"  # id/attempt
 BUILD_KEY = "modelferry.build-key"
-FILES = "modelferry.model.files"  # on a model layer: where its bytes came from
-FOLDERS = "modelferry.model.folders"
 IMAGE_ID = "modelferry.app.image-id"  # on the app's manifest, as the engine calls it
 ENTRIES = "modelferry.app.entries"
 IMAGE = "modelferry.image"  # on the app's manifest: the digest of the image made of it
 MODELS = "modelferry.models"  # the model layers' annotations, when the image's were written before
 
 _LONGEST_ANNOTATION = 1 << 20  # registries take manifests up to 4 MiB
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileRecord:
-    """One model file of a released layer."""
-
-    uri: str
-    path: PurePosixPath  # as asked for
-    place: PurePosixPath  # with its parents' symlinks resolved
-    etag: str | None
-    version_id: str | None
-    size_bytes: int
-    sha256: str
-
-    def is_of(self, file: ModelFile, place: PurePosixPath) -> bool:
-        """Whether the source still has the very bytes; without a mark of its own, nobody knows."""
-        return (
-            (self.uri, self.path, self.place) == (file.uri, file.image_path, place)
-            and (self.version_id, self.etag) == (file.version_id, file.etag)
-            and self.size_bytes == file.size_bytes
-            and bool(file.version_id or file.etag)
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelRecord:
-    """What a model layer was made of: the same files and folders give the same layer."""
-
-    files: tuple[FileRecord, ...]
-    folders: tuple[Folder, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +51,10 @@ class ReleasedImage:
     config: Descriptor
     layers: tuple[ReleasedLayer, ...]
     annotations: Mapping[str, str]
+
+    @property
+    def blobs(self) -> set[Digest]:
+        return {self.config.digest, *(layer.descriptor.digest for layer in self.layers)}
 
     @property
     def stack(self) -> ReleasedStack | None:
@@ -117,13 +88,16 @@ class Released:
     others: tuple[ReleasedLayer, ...] = ()
     present: frozenset[Digest] = frozenset()  # blobs that the registry said it has
     records: Mapping[Digest, Record] = field(default_factory=dict)  # by an app layer's diff id
+    default: ReleasedImage | None = None  # the default branch's, where this one has its own
+    unreadable: str = ""  # why there is no image although there is its tag
 
     def blobs(self) -> dict[Digest, ReleasedLayer]:
         """Where the registry has a layer, by diff id; this repository's own first."""
-        own = (*(self.image.layers if self.image else ()), *(self.app.layers if self.app else ()))
+        own = (*self.images, self.app) if self.app else self.images
+        layers = chain.from_iterable(part.layers for part in own)
         return {
             layer.diff_id: layer
-            for layer in reversed((*own, *self.others))
+            for layer in reversed((*layers, *self.others))
             if layer.descriptor.digest in self.present
         }
 
@@ -146,43 +120,26 @@ class Released:
         known = all(layer.descriptor.digest in self.present for layer in self.app.layers)
         return self.app if known else None
 
+    @property
+    def images(self) -> tuple[ReleasedImage, ...]:
+        return tuple(image for image in (self.image, self.default) if image)
+
     def made_by(self, build_key: str) -> ReleasedImage | None:
-        """The image, if it came of this build key and all of it is there."""
-        if self.image is None:
-            return None
-        blobs = {
-            self.image.config.digest,
-            *(layer.descriptor.digest for layer in self.image.layers),
-        }
-        keys = [self.image.annotations.get(BUILD_KEY)]
-        if self.app and self.app.annotations.get(IMAGE) == self.image.digest:
-            keys.append(self.app.annotations.get(BUILD_KEY))
-        return self.image if build_key in keys and blobs <= self.present else None
+        """The image that came of this build key, if all of it is there."""
+        for image in self.images:
+            keys = (image.annotations.get(BUILD_KEY), self.said_of(image).get(BUILD_KEY))
+            if build_key in keys and image.blobs <= self.present:
+                return image
+        return None
+
+    def said_of(self, image: ReleasedImage) -> Mapping[str, str]:
+        """Its annotations; the app's are newer, where the same content was released again."""
+        newer = self.app and self.app.annotations.get(IMAGE) == image.digest
+        return self.app.annotations if self.app and newer else image.annotations
 
     @property
     def stack(self) -> ReleasedStack | None:
         return self.image.stack if self.image else None
-
-
-def model_annotations(record: ModelRecord) -> Pairs:
-    """For the descriptor of a model layer."""
-    files = [
-        {
-            "uri": file.uri,
-            "path": str(file.path),
-            "place": str(file.place),
-            "etag": file.etag,
-            "versionId": file.version_id,
-            "size": file.size_bytes,
-            "sha256": file.sha256,
-        }
-        for file in record.files
-    ]
-    folders = [
-        [str(folder.path), folder.mode, folder.uid, folder.gid, folder.mtime_s]
-        for folder in record.folders
-    ]
-    return ((FILES, _json(files)), (FOLDERS, _json(folders)))
 
 
 def compose_app(
@@ -191,9 +148,10 @@ def compose_app(
     image: Composition,
     image_id: str | None,
     records: Mapping[Digest, Record],
-    build_key: str | None,
+    key: Pairs,
 ) -> Composition:
-    """The app's own manifest. `image_id`: None where no engine has the app."""
+    """The app's own manifest. `image_id`: None where no engine has the app. `key`: the build key's
+    annotations."""
     models = {
         layer.descriptor.digest: dict(layer.descriptor.annotations)
         for layer in image.layers
@@ -202,9 +160,9 @@ def compose_app(
     annotations = {
         IMAGE: image.manifest.digest,
         IMAGE_ID: image_id or "",
-        BUILD_KEY: build_key or "",
         ENTRIES: _json(records_json(records)),
         MODELS: _json(models),
+        **dict(key),
     }
     said = ((key, value) for key, value in annotations.items() if value)
     return compose_as_built(
@@ -212,22 +170,27 @@ def compose_app(
     )
 
 
-def keep_released(image: Composition, released: ReleasedImage | None) -> Composition:
+def keep_released(image: Composition, released: Iterable[ReleasedImage]) -> Composition:
     """The same content keeps its released manifest, and so its digest: no pod starts anew because
-    of another commit or run in an annotation."""
-    if released is None:
-        return image
+    of another commit, run or branch in an annotation."""
+    for known in released:
+        if _is_same(image, known):
+            return replace(
+                image,
+                manifest=describe(known.manifest, image.manifest.media_type),
+                manifest_bytes=known.manifest,
+            )
+    return image
+
+
+def _is_same(image: Composition, known: ReleasedImage) -> bool:
     ours = [layer.descriptor.digest for layer in image.layers]
-    theirs = [layer.descriptor.digest for layer in released.layers]
-    if (image.config.digest, ours) != (released.config.digest, theirs):
-        return image
-    kept = json.loads(released.manifest).get("mediaType")
-    if kept != image.manifest.media_type:
-        return image
-    return replace(
-        image,
-        manifest=describe(released.manifest, image.manifest.media_type),
-        manifest_bytes=released.manifest,
+    theirs = [layer.descriptor.digest for layer in known.layers]
+    kept = json.loads(known.manifest).get("mediaType")
+    return (image.config.digest, ours, image.manifest.media_type) == (
+        known.config.digest,
+        theirs,
+        kept,
     )
 
 
@@ -242,7 +205,7 @@ def read_layers(
             descriptor=replace(layer, annotations=newer.get(layer.digest, layer.annotations)),
             diff_id=diff_id,
             repository=repository,
-            model=_read_model(newer.get(layer.digest, layer.annotations)),
+            model=read_model(newer.get(layer.digest, layer.annotations)),
         )
         for layer, diff_id in zip(layers, diff_ids, strict=True)
     )
@@ -261,35 +224,6 @@ def _model_annotations(text: str | None) -> dict[str, Pairs]:
         return {digest: tuple(sorted(pairs.items())) for digest, pairs in found.items()}
     except (ValueError, TypeError, AttributeError):
         return {}
-
-
-def _read_model(annotations: Pairs) -> ModelRecord | None:
-    said = dict(annotations)
-    if FILES not in said:
-        return None
-    try:
-        return ModelRecord(
-            files=tuple(_read_file(file) for file in json.loads(said[FILES])),
-            folders=tuple(_read_folder(*given) for given in json.loads(said.get(FOLDERS, "[]"))),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return ModelRecord(files=(), folders=())  # a model layer still, that equals no other
-
-
-def _read_file(file: Mapping[str, Any]) -> FileRecord:
-    return FileRecord(
-        uri=file["uri"],
-        path=PurePosixPath(file["path"]),
-        place=PurePosixPath(file.get("place") or file["path"]),
-        etag=file["etag"],
-        version_id=file["versionId"],
-        size_bytes=int(file["size"]),
-        sha256=file["sha256"],
-    )
-
-
-def _read_folder(path: str, mode: int, uid: int, gid: int, mtime_s: int) -> Folder:
-    return Folder(path=PurePosixPath(path), mode=mode, uid=uid, gid=gid, mtime_s=mtime_s)
 
 
 def _json(value: object) -> str:

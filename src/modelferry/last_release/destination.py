@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modelferry.image.released import Released, ReleasedImage
+from modelferry.last_release.changed import BuildKey
 from modelferry.plan.spec import PushPlan
 from modelferry.registry.client import Registry
 
@@ -14,9 +15,9 @@ class Destination:
     push: PushPlan
     registry: Registry
     released: Released
-    build_key: str | None = None  # of this run; None where it cannot be known beforehand
+    key: BuildKey | None = None  # of this run; None where it cannot be known beforehand
 
     @property
     def same(self) -> ReleasedImage | None:
         """The release that this run would only make again."""
-        return self.released.made_by(self.build_key) if self.build_key else None
+        return self.released.made_by(self.key.digest) if self.key else None

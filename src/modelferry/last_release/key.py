@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +19,16 @@ from modelferry.artifacts import ModelFile, ResolvedModel
 from modelferry.image.recipe.tree import path_digest, tree_digest
 from modelferry.image.spec import BuildSpec
 from modelferry.last_release.base_images import DigestOf, recipe_of
+from modelferry.last_release.changed import BuildKey, parts_of
 from modelferry.plan.spec import ModelPlan, Plan
 from modelferry.values import ImageRef
-
-log = logging.getLogger("modelferry.build-key")
 
 # What pytest reads on its way to the tests that are named.
 _PYTEST_FILES = ("conftest.py", "pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
 
 
-@dataclass(frozen=True, slots=True)
-class _Unknown(Exception):
-    """A part of the key that nobody can tell before the build."""
-
-    why: str
+class NoBuildKey(Exception):
+    """A part of it that nobody can tell before the build: says which."""
 
 
 def build_key(
@@ -44,15 +38,16 @@ def build_key(
     digest_of: DigestOf,
     *,
     platform: str,
-) -> str | None:
-    """Hex; None, with the reason in the log, where something cannot be known beforehand."""
+) -> BuildKey:
+    """Raises NoBuildKey."""
     try:
         facts = _facts(plan, build, model, digest_of, platform)
-    except (_Unknown, OSError, UnicodeDecodeError) as error:
-        why = error.why if isinstance(error, _Unknown) else str(error)
-        log.info("no release can be reused: %s", why)
-        return None
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    except (OSError, UnicodeDecodeError) as error:
+        raise NoBuildKey(str(error)) from error
+    return BuildKey(
+        digest=hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest(),
+        parts=parts_of(facts, model.version if model else None),
+    )
 
 
 def _facts(
@@ -63,10 +58,10 @@ def _facts(
     platform: str,
 ) -> dict[str, Any]:
     if build.no_cache:
-        raise _Unknown("`no-cache` asks for a fresh build")
+        raise NoBuildKey("`no-cache` asks for a fresh build")
     recipe = recipe_of(build, plan.tests)
     if recipe.loose:
-        raise _Unknown(f"in {build.file.name}, {recipe.loose[0]}")
+        raise NoBuildKey(f"in {build.file.name}, {recipe.loose[0]}")
     workspace = plan.context.workspace
     return {
         "modelferry": __version__,
@@ -93,10 +88,10 @@ def _pinned(image: str, digest_of: DigestOf) -> str:
     try:
         reference = ImageRef.parse(image)
     except ValueError as error:
-        raise _Unknown(str(error)) from None
+        raise NoBuildKey(str(error)) from None
     found = reference.digest or digest_of(reference)
     if found is None:
-        raise _Unknown(f"nobody says what {image} is now")
+        raise NoBuildKey(f"nobody says what {image} is now")
     return found
 
 
@@ -106,7 +101,7 @@ def _context(address: str, workspace: Path, digest_of: DigestOf) -> str:
         return _pinned(rest, digest_of)
     path = workspace / address
     if separator or not path.is_dir():
-        raise _Unknown(f"the build context {address} is not on this machine")
+        raise NoBuildKey(f"the build context {address} is not on this machine")
     return tree_digest(path, path / "Dockerfile")
 
 
@@ -124,7 +119,7 @@ def _model_file(file: ModelFile, workspace: Path) -> dict[str, Any]:
     if scheme == "file":  # its mark is new with every checkout
         identity = path_digest(workspace / path)
     elif identity is None:
-        raise _Unknown(f"{file.uri} has neither version nor ETag")
+        raise NoBuildKey(f"{file.uri} has neither version nor ETag")
     return {
         "uri": file.uri,
         "path": str(file.image_path),

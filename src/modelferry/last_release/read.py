@@ -63,7 +63,8 @@ def read_released(
         asked = [
             pool.submit(_find, registry, push.repository, names, platform)
             for names in (
-                (tags.image, tags.fallback_image) if tags else (),
+                (tags.image,) if tags else (),
+                (tags.fallback_image,) if tags else (),
                 (tags.app, tags.fallback_app) if tags else (),
             )
         ]
@@ -77,8 +78,10 @@ def read_released(
             )
             for image in elsewhere
         ]
-        image, app = (future.result() for future in asked)
-        released = _read(image, app, [future.result() for future in more])
+        (own, why), (default, _), (app, _) = (future.result() for future in asked)
+        released = _read(own, default, app, [future.result()[0] for future in more])
+        if released.image is None:
+            released = replace(released, unreadable=why or _no_release(own))
         return _with_present(released, registry, pool)
     except BaseException:
         registry.stop()  # a cancel does not wait for a network
@@ -110,26 +113,22 @@ def read_diff_ids(
 ) -> tuple[Digest, ...] | None:
     """Bottom first; None where the registry does not tell."""
     reference = image.digest or image.tag or "latest"
-    found = _find(registry, image.repository, (reference,), platform)
+    found, _ = _find(registry, image.repository, (reference,), platform)
     return tuple(layer.diff_id for layer in _layers(found)) or None
 
 
-def _read(image: _Found | None, app: _Found | None, others: Iterable[_Found | None]) -> Released:
-    if image and IMAGE in image.annotations:
-        image = None  # branch `web-app` finds what branch `web` left as its app: no image at all
-    models = app.annotations.get(MODELS) if app and image and _is_of(app, image) else None
-    image_layers = _layers(image, models)
+def _read(
+    own: _Found | None,
+    default: _Found | None,
+    app: _Found | None,
+    others: Iterable[_Found | None],
+) -> Released:
+    """A branch without a release of its own starts from the default branch's."""
+    found = [image for each in (own, default) if each and (image := _image(each, app))]
     app_layers = _layers(app)
     return Released(
-        image=ReleasedImage(
-            digest=image.manifest.digest,
-            manifest=image.manifest.data,
-            config=image.config,
-            layers=image_layers,
-            annotations=image.annotations,
-        )
-        if image and image_layers
-        else None,
+        image=found[0] if found else None,
+        default=found[1] if len(found) > 1 else None,
         app=ReleasedApp(
             tag=app.reference,
             config=app.config_bytes,
@@ -142,6 +141,26 @@ def _read(image: _Found | None, app: _Found | None, others: Iterable[_Found | No
         others=tuple(chain.from_iterable(_layers(other) for other in others)),
         records=read_entries(app.annotations) if app else {},
     )
+
+
+def _image(found: _Found, app: _Found | None) -> ReleasedImage | None:
+    if IMAGE in found.annotations:
+        return None  # branch `web-app` finds what branch `web` left as its app: no image at all
+    models = app.annotations.get(MODELS) if app and _is_of(app, found) else None
+    layers = _layers(found, models)
+    if not layers:
+        return None
+    return ReleasedImage(
+        digest=found.manifest.digest,
+        manifest=found.manifest.data,
+        config=found.config,
+        layers=layers,
+        annotations=found.annotations,
+    )
+
+
+def _no_release(found: _Found | None) -> str:
+    return f"{found.repository}:{found.reference} is there, and no release of ours" if found else ""
 
 
 def _is_of(app: _Found, image: _Found) -> bool:
@@ -160,17 +179,19 @@ def _layers(found: _Found | None, models: str | None = None) -> tuple[ReleasedLa
 
 def _find(
     registry: Registry, repository: str, references: Sequence[str | None], platform: str | None
-) -> _Found | None:
-    """The first of these that there is."""
+) -> tuple[_Found | None, str]:
+    """The first of these that there is; else, if there is one that cannot be read, why."""
+    why = ""
     for reference in references:
         if reference is None:
             continue
         try:
             if found := _get(registry, repository, reference, platform):
-                return found
+                return found, ""
         except _UNREADABLE as error:
-            log.info("%s:%s tells us nothing: %s", repository, reference, error)
-    return None
+            why = f"{repository}:{reference} cannot be read as a release: {error}"
+            log.info("%s", why)
+    return None, why
 
 
 def _get(
@@ -180,7 +201,9 @@ def _get(
     if stored is not None and is_index(stored):
         entries = read_index(stored)
         digest = next((each.manifest.digest for each in entries if each.platform == platform), None)
-        stored = registry.get_manifest(repository, digest) if digest else None
+        if digest is None:
+            raise ValueError(f"it is an index without an image for {platform or 'one platform'}")
+        stored = registry.get_manifest(repository, digest)
     if stored is None or is_index(stored):
         return None
     manifest = read_image(stored)
@@ -199,14 +222,13 @@ def _with_present(released: Released, registry: Registry, pool: ThreadPoolExecut
     wanted: dict[Digest, str] = {
         layer.descriptor.digest: layer.repository for layer in released.others
     }
-    for part in (released.app, released.image):
+    for part in (released.app, *reversed(released.images)):
         wanted |= (
             {layer.descriptor.digest: layer.repository for layer in part.layers} if part else {}
         )
     answers = pool.map(lambda item: _has(registry, item[1], item[0]), wanted.items())
     present = {digest for digest, there in zip(wanted, answers, strict=True) if there}
-    if released.image:
-        present.add(released.image.config.digest)  # it was read
+    present |= {image.config.digest for image in released.images}  # they were read
     return replace(released, present=frozenset(present))
 
 

@@ -28,7 +28,7 @@ from modelferry.image.compose import (
 from modelferry.image.layer_entries import Record
 from modelferry.image.model_layers import Placements, guess_placements
 from modelferry.image.placement import Fit
-from modelferry.image.released import BUILD_KEY, Released, compose_app, keep_released
+from modelferry.image.released import Released, compose_app, keep_released
 from modelferry.image.run_images import RunImages
 from modelferry.image.spec import BuildSpec
 from modelferry.image.stack import fit_app
@@ -170,7 +170,7 @@ class _Carrier:
     ) -> None:
         self._model, self._load_into, self._to = model, load_into, destination
         self._released = destination.released if destination else Released()
-        self._build_key = destination.build_key if destination else None
+        self._key = destination.key if destination else None
         self._transfer: Transfer | None = None
         self._uploaded_bytes = 0
 
@@ -197,9 +197,9 @@ class _Carrier:
             layers,
             seam=fit.seam if fit else None,
             labels=model_labels(model) if model else (),
-            annotations=(*annotations, *self._key_annotation),
+            annotations=(*annotations, *self._key_annotations),
         )
-        composed = keep_released(composed, self._released.image)
+        composed = keep_released(composed, self._released.images)
         engine_id = transfer.finish(composed) or composed.config.digest
         return Built(
             image=_image(
@@ -218,7 +218,7 @@ class _Carrier:
         if self._model is None:
             raise error
         self.abandon()
-        self._build_key = None  # it is that of the model before
+        self._key = None  # it is that of the model before
         self._model = self._model.again(error)
 
     def abandon(self) -> None:
@@ -228,8 +228,8 @@ class _Carrier:
             self._transfer = None
 
     @property
-    def _key_annotation(self) -> Pairs:
-        return ((BUILD_KEY, self._build_key),) if self._build_key else ()
+    def _key_annotations(self) -> Pairs:
+        return self._key.annotations if self._key else ()
 
     @property
     def _files(self) -> tuple[ModelFile, ...]:
@@ -275,7 +275,7 @@ class _Carrier:
             image=image,
             image_id=app.image_id,
             records=records,
-            build_key=self._build_key,
+            key=self._key_annotations,
         )
         return AppManifest(config=own.config_bytes, manifest=own.manifest_bytes)
 

@@ -15,22 +15,24 @@ from modelferry.image.compose import (
 )
 from modelferry.image.layer import Folder
 from modelferry.image.layer_entries import Record, Trace
+from modelferry.image.model_record import (
+    FILES,
+    FOLDERS,
+    FileRecord,
+    ModelRecord,
+    model_annotations,
+)
 from modelferry.image.released import (
     BUILD_KEY,
     ENTRIES,
-    FILES,
-    FOLDERS,
     IMAGE,
     IMAGE_ID,
     MODELS,
-    FileRecord,
-    ModelRecord,
     Released,
     ReleasedApp,
     ReleasedImage,
     compose_app,
     keep_released,
-    model_annotations,
     read_entries,
     read_layers,
 )
@@ -119,7 +121,7 @@ def as_released(image: Composition, models: str | None = None) -> ReleasedImage:
 
 
 def released_app(image: Composition, key: str) -> ReleasedApp:
-    own = compose_app(APP, image=image, image_id="sha256:id", records={}, build_key=key)
+    own = compose_app(APP, image=image, image_id="sha256:id", records={}, key=((BUILD_KEY, key),))
     return ReleasedApp(
         tag="mf-main-app",
         config=own.config_bytes,
@@ -139,7 +141,7 @@ def test_a_release_is_read_back_as_it_was_written() -> None:
 
 def test_the_apps_manifest_keeps_the_builders_cache_and_the_image_does_not() -> None:
     image = composed()
-    own = compose_app(APP, image=image, image_id="sha256:id", records={}, build_key="k")
+    own = compose_app(APP, image=image, image_id="sha256:id", records={}, key=((BUILD_KEY, "k"),))
     assert own.config_bytes == APP.config
     assert b"moby.buildkit" not in image.config_bytes
     assert [each.diff_id for each in own.layers] == [digest("base"), digest("code")]
@@ -149,7 +151,7 @@ def test_the_apps_manifest_keeps_the_builders_cache_and_the_image_does_not() -> 
         "sha256:id",
         "k",
     )
-    none = compose_app(APP, image=image, image_id=None, records={}, build_key=None)
+    none = compose_app(APP, image=image, image_id=None, records={}, key=())
     assert {IMAGE_ID, BUILD_KEY}.isdisjoint(json.loads(none.manifest_bytes)["annotations"])
 
 
@@ -158,7 +160,7 @@ def test_entries_are_remembered_and_too_many_are_not() -> None:
     image = composed()
 
     def said(records: dict[Digest, Record]) -> dict[str, str]:
-        own = compose_app(APP, image=image, image_id=None, records=records, build_key=None)
+        own = compose_app(APP, image=image, image_id=None, records=records, key=())
         return json.loads(own.manifest_bytes)["annotations"]
 
     assert read_entries(said({digest("base"): record})) == {digest("base"): record}
@@ -192,11 +194,11 @@ def test_a_source_that_changed_in_any_way_is_another() -> None:
 
 def test_the_same_content_keeps_its_manifest() -> None:
     before = as_released(composed(annotations=(("commit", "a"),)))
-    again = keep_released(composed(annotations=(("commit", "b"),)), before)
+    again = keep_released(composed(annotations=(("commit", "b"),)), [before])
     assert (again.manifest.digest, again.manifest_bytes) == (before.digest, before.manifest)
-    assert keep_released(composed(), None) == composed()
+    assert keep_released(composed(), []) == composed()
     other = compose(APP, (), seam=1)
-    assert keep_released(other, before) == other
+    assert keep_released(other, [before]) == other
 
 
 def test_a_source_written_anew_with_the_same_bytes_is_known_the_next_time() -> None:
@@ -205,9 +207,9 @@ def test_a_source_written_anew_with_the_same_bytes_is_known_the_next_time() -> N
     newer = replace(RECORD, files=(replace(file, etag='"0x2"'),))
     before = as_released(composed())
     image = composed(newer)
-    own = compose_app(APP, image=image, image_id=None, records={}, build_key=None)
+    own = compose_app(APP, image=image, image_id=None, records={}, key=())
     said = json.loads(own.manifest_bytes)["annotations"]
-    assert as_released(keep_released(image, before), said[MODELS]).layers[1].model == newer
+    assert as_released(keep_released(image, [before]), said[MODELS]).layers[1].model == newer
 
 
 def test_only_what_is_there_is_relied_on() -> None:
@@ -240,6 +242,18 @@ def test_which_build_made_the_release() -> None:
     of_another = replace(released, app=released_app(composed(), "second"))
     assert of_another.made_by("second") is None
     assert replace(released, present=frozenset()).made_by("first") is None
+
+
+def test_the_default_branchs_release_counts_beside_ones_own() -> None:
+    """Merged into a branch that released before, its content keeps its digest."""
+    own = as_released(compose(APP, ()))
+    default = as_released(composed(annotations=((BUILD_KEY, "theirs"),)))
+    released = Released(image=own, default=default, present=frozenset(default.blobs))
+    assert released.made_by("theirs") == default
+    assert released.made_by("ours") is None
+    kept = keep_released(composed(annotations=(("commit", "b"),)), released.images)
+    assert kept.manifest.digest == default.digest
+    assert [each.model for each in released.models()] == [RECORD]
 
 
 def test_a_blob_here_goes_before_one_elsewhere() -> None:

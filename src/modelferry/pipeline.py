@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING
 
 from modelferry.apptest.spec import AppTests
 from modelferry.artifacts import Image, PushedImage, ResolvedModel, TestedImage, Verdict
-from modelferry.image.released import COMMIT, RUN
 from modelferry.image.run_images import RunImages, run_images
 from modelferry.image.spec import BuildSpec
 from modelferry.last_release.base_images import base_layers
 from modelferry.last_release.compare import compare
 from modelferry.last_release.destination import Destination
 from modelferry.last_release.take import model_changed, released_model, take_release
-from modelferry.plan import DeployPlan, Plan, RollbackPlan, RunContext, Stage, describe
+from modelferry.plan import DeployPlan, Plan, RollbackPlan, Stage, describe
 from modelferry.preflight import Ready, preflight, resolve
 from modelferry.recorder import Recorder
 from modelferry.sources.open_model import OpenModel
@@ -118,12 +117,17 @@ def _reuse(
 
 
 def _tell_dry_run(plan: Plan, ready: Ready, recorder: Recorder) -> None:
-    said = [describe(plan)]
+    from modelferry.stages.deploy import prepare
+
+    said, target = [describe(plan)], ready.target
     to = _compare(plan, ready, recorder)
     if plan.build and plan.build.reuse and to and to.same:
         said.append(f"nothing changed: {to.same.digest} would be taken as it is")
-    if ready.target:
-        said.append(f"the manifests would change:\n{ready.target.diff}")
+        if plan.deploy:  # preflight did not know the image yet
+            built = to.push.name.pinned(to.same.digest)
+            target = prepare(plan.deploy, built=built, context=plan.context)
+    if target:
+        said.append(f"the manifests would change:\n{target.diff}")
     recorder.note(dry_run="\n\n".join(said))
 
 
@@ -188,7 +192,7 @@ def _build(
             spec,
             model,
             images=images,
-            annotations=_annotations(context),
+            annotations=context.annotations,
             load=plan.tests is not None or plan.push is None,
             destination=to,
             base=partial(
@@ -268,40 +272,12 @@ def _deploy(
 ) -> None:
     from modelferry.stages.deploy import deploy
 
-    image = pushed or _given_image(spec)
+    image = pushed or spec.given
     recorder.note(pushed=image)  # so that a job that only deploys says what it deployed
     with recorder.stage("deploy") as note:
         rollout = deploy(spec, image, target, context=plan.context)
         note.figure = f"{rollout.state}: {', '.join(rollout.objects)}"
     recorder.note(rollout=rollout)
-
-
-def _given_image(spec: DeployPlan) -> PushedImage:
-    """The `image` of a job that only deploys; its model's version is what the user says it is."""
-    if spec.image is None or spec.image.digest is None:
-        raise AssertionError("the plan refuses a deploy with neither image nor push")
-    return PushedImage(
-        ref=spec.image,
-        digest=spec.image.digest,
-        tags=spec.tags,
-        model_version=spec.model_version,
-    )
-
-
-def _annotations(context: RunContext) -> tuple[tuple[str, str], ...]:
-    """Commit and run belong to the manifest, not the config: the image ID is content's alone.
-
-    Names from the image-spec, annotations.md.
-    """
-    source = f"{context.server_url}/{context.repository}"
-    said = {
-        "org.opencontainers.image.source": source
-        if context.server_url and context.repository
-        else None,
-        COMMIT: context.commit,
-        RUN: f"{context.run_id}/{context.run_attempt}",
-    }
-    return tuple((name, value) for name, value in said.items() if value)
 
 
 def _asked(tests: AppTests) -> str:

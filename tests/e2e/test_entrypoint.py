@@ -188,6 +188,12 @@ def test_only_what_changed_is_made_again_and_any_release_can_come_back(
     assert registry.digest(unique, "mf-main") == first.outputs["digest"]
     assert "docker buildx build" not in again.log
 
+    dry = deliver(dry_run="true")
+    told = dry.summary.rpartition("\n## ")[2]
+    assert "nothing changed" in told
+    assert f"= deployment/app in {unique}: leave" in told  # of the digest that would be taken
+    assert "not built yet" not in told
+
     with (tmp_path / "workspace" / "app.py").open("a") as app:
         app.write("# another commit\n")
     code = deliver()

@@ -7,6 +7,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from modelferry.apptest.spec import AppTests
+from modelferry.artifacts import PushedImage
+from modelferry.image.released import COMMIT, RUN
 from modelferry.image.spec import BuildSpec
 from modelferry.registry.access import RegistryAccess
 from modelferry.rollout.spec import ClusterAccess, DeploySpec, RollbackSpec
@@ -43,6 +45,22 @@ class RunContext:
     def run_label(self) -> str:
         """Marks what this run makes in the engine: `modelferry.run=…`."""
         return self.temp.name
+
+    @property
+    def annotations(self) -> tuple[tuple[str, str], ...]:
+        """For the image's manifest, not its config: the image ID is content's alone.
+
+        Names from the image-spec, annotations.md.
+        """
+        at_home = self.server_url and self.repository
+        said = {
+            "org.opencontainers.image.source": f"{self.server_url}/{self.repository}"
+            if at_home
+            else None,
+            COMMIT: self.commit,
+            RUN: f"{self.run_id}/{self.run_attempt}",
+        }
+        return tuple((name, value) for name, value in said.items() if value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +106,18 @@ class DeployPlan:
     tags: tuple[str, ...]  # of that image, as far as they are known
     model_version: str = ""  # of `image`, as the user says
     registry: RegistryAccess | None = None  # where `image` can be looked up; None without a login
+
+    @property
+    def given(self) -> PushedImage:
+        """`image`, as if this run had pushed it; its model's version is what the user says."""
+        if self.image is None or self.image.digest is None:
+            raise AssertionError("the plan refuses a deploy with neither image nor push")
+        return PushedImage(
+            ref=self.image,
+            digest=self.image.digest,
+            tags=self.tags,
+            model_version=self.model_version,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -154,3 +154,5 @@ class Rollout:
     url: str | None
     diff: str = ""  # what was changed, for people; without secret values
     release: int | None = None  # its number in the history, if one is kept
+    image: str | None = None  # of a rollback by hand: what runs now, by digest
+    of: int | None = None  # the release that it returned to

@@ -16,7 +16,7 @@ from modelferry.progress import heartbeat
 from modelferry.rollout.changes.decide import Action, Change, settled
 from modelferry.rollout.changes.placed import Placed
 from modelferry.rollout.objects import stuck
-from modelferry.rollout.objects.field_managers import conflicts, taken_over
+from modelferry.rollout.objects.field_managers import conflicts, is_made_by_us, taken_over
 from modelferry.rollout.objects.fields import with_value
 from modelferry.rollout.watching.board import Applied
 
@@ -39,11 +39,13 @@ def carry_out(
     changes: Sequence[Change],
     *,
     deadline: float,
+    made: set[str] | None = None,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[Applied, ...]:
-    """In the order given. Until `deadline` (of `clock`) an API server that is away is waited for,
-    and what must go before its successor can come."""
+    """In the order given. `made` learns the uid of each object that was not there before. Until
+    `deadline` (of `clock`) an API server that is away is waited for, and what must go before its
+    successor can come."""
     cluster = cluster.on(until=deadline)
     applied: list[Applied] = []
     for change in changes:
@@ -51,6 +53,9 @@ def carry_out(
             log.info("deleting %s to replace it", change.placed.label)
             remove(cluster, change.placed, change.live, deadline, sleep=sleep, clock=clock)
         body = _apply(cluster, change, sleep, clock)
+        is_new = change.live is None or change.action is Action.REPLACE
+        if made is not None and is_new and is_made_by_us(body):  # somebody may have come before us
+            made.add(body["metadata"]["uid"])
         log.info("applied: %s", change)
         is_changed = change.action is not Action.UNCHANGED
         applied.append(Applied(placed=change.placed, body=body, is_changed=is_changed))
@@ -116,6 +121,11 @@ def _taken_over(cluster: Cluster, placed: Placed) -> Object | None:
     return cluster.patch(placed.resource, placed.manifest.name, placed.namespace, operations)
 
 
+def begin_to_remove(cluster: Cluster, placed: Placed, live: Object) -> None:
+    uid = live["metadata"]["uid"]
+    cluster.delete(placed.resource, placed.manifest.name, placed.namespace, uid=uid)
+
+
 def remove(
     cluster: Cluster,
     placed: Placed,
@@ -126,9 +136,8 @@ def remove(
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
     """This very object; returns when it is gone."""
-    uid = live["metadata"]["uid"]
-    name = placed.manifest.name
-    cluster.delete(placed.resource, name, placed.namespace, uid=uid)
+    begin_to_remove(cluster, placed, live)
+    name, uid = placed.manifest.name, live["metadata"]["uid"]
     with heartbeat(lambda: f"waiting for the old {placed.label} to be gone"):
         while True:
             found = cluster.get(placed.resource, name, placed.namespace)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 
 from modelferry.artifacts import PushedImage, Rollout, RolloutState
@@ -18,16 +19,19 @@ from modelferry.cluster.client import Cluster
 from modelferry.cluster.resources import PODS
 from modelferry.cluster.transport import Refused
 from modelferry.errors import Fault, InputError, RollbackError, RolloutFailed
+from modelferry.last_release.tags import meaning
 from modelferry.plan.spec import DeployPlan, RunContext
 from modelferry.rollout import apply
 from modelferry.rollout.changes import diff, dry_run
-from modelferry.rollout.changes.decide import Change, marked, plain
+from modelferry.rollout.changes.decide import Change, plain
+from modelferry.rollout.changes.marks import marked
 from modelferry.rollout.changes.place import Placement, place
 from modelferry.rollout.manifests import images
 from modelferry.rollout.manifests.load import ManifestObject
 from modelferry.rollout.manifests.load import load as load_manifests
 from modelferry.rollout.objects import podspec
 from modelferry.rollout.release import history, rollback, turn, undo
+from modelferry.rollout.release.at_work import look
 from modelferry.rollout.release.history import Record
 from modelferry.rollout.release.rollback import Before
 from modelferry.rollout.release.stale import Intent
@@ -74,7 +78,10 @@ def prepare(plan: DeployPlan, *, built: ImageRef, context: RunContext) -> Target
     cluster = connect(plan.cluster)
     log.info("cluster: %s, Kubernetes %s", cluster.server, cluster.version())
     target = Target(cluster=cluster, namespace=plan.spec.namespace or cluster.namespace)
-    placement = place(cluster, release.objects, target.namespace)
+    intent = Intent(context.run_id, context.run_attempt)
+    marks = turn.marks(intent, plan.spec.release, target.namespace, release.digest, "")
+    objects = [marked(found, marks, release.reference) for found in release.objects]
+    placement = place(cluster, objects, target.namespace)
     for warning in cluster.check_apply(
         [(entry.resource, entry.namespace) for entry in placement.objects],
         watched=lambda resource: watched(resource.api_version, resource.kind),
@@ -82,14 +89,13 @@ def prepare(plan: DeployPlan, *, built: ImageRef, context: RunContext) -> Target
         own=turn.own(plan.spec.release, target.namespace),
     ):
         log.warning("%s", warning)
-    intent = Intent(context.run_id, context.run_attempt)
     if not plan.spec.allow_older:
         found = turn.read(cluster, plan.spec.release, target.namespace)
         turn.guard(intent, found or ())
     tolerate = _nothing if built.digest else _judges_images
     planned = _look(target, placement, plan, tolerate=tolerate)
     if not plan.spec.allow_older:
-        turn.guard_live(intent, plan.spec.release, planned)
+        turn.guard_live(intent, plan.spec.release, target.namespace, planned)
     shown = diff.render(planned).replace(_UNKNOWN_DIGEST, "(not built yet)")
     log.info("deploying would change:\n%s", shown)
     return replace(target, planned=tuple(map(str, planned)), diff=shown)
@@ -113,21 +119,29 @@ def deploy(
         allow_older=spec.allow_older,
     ) as now:
         deadline = time.monotonic() + spec.timeout_s
-        marks = turn.marks(intent, spec.release, release.digest, pushed.model_version)
+        name = (spec.release, target.namespace)
+        marks = turn.marks(intent, *name, release.digest, pushed.model_version)
         objects = [marked(found, marks, release.reference) for found in release.objects]
         placement = place(target.cluster, objects, target.namespace)
         planned = _look(target, placement, plan, tolerate=_nothing)
         if not spec.allow_older:
-            turn.guard_live(intent, spec.release, planned)
+            turn.guard_live(intent, *name, planned)
         shown = diff.render(planned)
         log.info("what changes:\n%s", shown)
-        before = rollback.snapshot(planned, now.inherited)
+        at_work = look(target.cluster, planned, pushed.ref.name)
+        before = rollback.snapshot(planned, now.inherited, at_work)
+        now.made |= rollback.made_before(before, planned)
         previous = rollback.previous_image(before, planned, release.reference)
         old_pods = _old_pods(plan, target.cluster, placement)
         now.heed()
         now.begin(_record(release, pushed, now, planned, before, context))
-        with _told_with(shown), undo.undone(spec, now, before, previous):
-            applied = apply.carry_out(now.cluster, planned, deadline=deadline)
+        with (
+            _told_with(shown),
+            undo.undone(
+                spec, now, before, previous, partial(meaning, pushed=pushed, access=plan.registry)
+            ),
+        ):
+            applied = apply.carry_out(now.cluster, planned, deadline=deadline, made=now.made)
             apply.unstick(now.cluster.on(until=deadline), applied)
             address = _verify(plan, release, now, applied, old_pods, context)
         now.end(history.SUCCEEDED)
@@ -246,13 +260,14 @@ def _look(
     )
 
 
-def _nothing(_: Refused) -> bool:
-    return False
+def _nothing(_: Refused) -> str:
+    return ""
 
 
-def _judges_images(refused: Refused) -> bool:
-    """An admission rule may look the image up, and there is none yet."""
-    return "admission webhook" in refused.message or "AdmissionPolicy" in refused.message
+def _judges_images(refused: Refused) -> str:
+    """An admission rule may look the image up."""
+    judges = "admission webhook" in refused.message or "AdmissionPolicy" in refused.message
+    return "the image is not there yet" if judges else ""
 
 
 def _old_pods(plan: DeployPlan, cluster: Cluster, placement: Placement) -> frozenset[str]:

@@ -5,21 +5,26 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from modelferry.artifacts import Rollout, RolloutState
 from modelferry.cluster import connect
 from modelferry.cluster.client import Cluster
+from modelferry.cluster.resources import QUOTAS
+from modelferry.cluster.transport import Refused
 from modelferry.errors import FerryError, RollbackError, RolloutError
 from modelferry.plan.spec import RollbackPlan, RunContext
 from modelferry.rollout import apply
 from modelferry.rollout.changes import diff, dry_run
-from modelferry.rollout.changes.decide import Change, marked
-from modelferry.rollout.changes.place import Placement, place
+from modelferry.rollout.changes.decide import Change
+from modelferry.rollout.changes.marks import marked, release_mark
+from modelferry.rollout.changes.place import place
 from modelferry.rollout.changes.placed import Placed
 from modelferry.rollout.manifests.load import ManifestObject
 from modelferry.rollout.reach import url
 from modelferry.rollout.release import history, rollback, turn, undo
+from modelferry.rollout.release.at_work import look
 from modelferry.rollout.release.history import Record
 from modelferry.rollout.release.lease import Superseded
 from modelferry.rollout.release.rollback import Before, Removals
@@ -46,18 +51,15 @@ def roll_back(plan: RollbackPlan, context: RunContext) -> Rollout:
     with turn.taken(
         cluster, spec.release, namespace, intent, wait_s=spec.timeout_s, allow_older=True
     ) as now:
-        target = _target(now.records, spec, namespace)
-        log.info("returning to release %d: %s", target.number, target.said)
-        pin = _pin(target)
-        placement = place(cluster, _objects(target, now, pin), namespace)
-        planned = _look(cluster, placement)
-        gone = undo.ours(_added_since(now.records, target), cluster)
-        told = shown(planned, rollback.removals([placed for placed, _ in gone]))
-        log.info("what changes:\n%s", told)
-        before = rollback.snapshot((*planned, *undo.as_changes(gone)), now.inherited)
-        now.begin(_record(target, pin, now, before, planned, context))
+        way = _look(cluster, now.records, spec, namespace, intent)
+        target, planned = way.target, way.planned
+        log.info("what changes:\n%s", way.told)
+        every = (*planned, *undo.as_changes(way.gone))
+        at_work = look(cluster, every, ImageRef.parse(way.pin).name)
+        before = rollback.snapshot(every, now.inherited, at_work)
+        now.begin(_record(way, now, before, context))
         try:
-            applied = _act(now, planned, gone, spec.timeout_s)
+            applied = _act(now, way, spec.timeout_s)
         except Superseded:
             now.end(history.SUPERSEDED)
             raise
@@ -71,10 +73,12 @@ def roll_back(plan: RollbackPlan, context: RunContext) -> Rollout:
     return Rollout(
         state=RolloutState.ROLLED_BACK,
         objects=tuple(entry.label for entry in applied),
-        previous_image=rollback.previous_image(before, planned, pin),
+        previous_image=rollback.previous_image(before, planned, way.pin),
         url=url.find(cluster, applied),
-        diff=told,
+        diff=way.told,
         release=now.number,
+        image=way.pin,
+        of=target.number,
     )
 
 
@@ -84,19 +88,55 @@ def would_return(plan: RollbackPlan) -> str:
     cluster = connect(plan.cluster)
     namespace = spec.namespace or cluster.namespace
     records = turn.read(cluster, spec.release, namespace) or ()
+    way = _look(cluster, records, spec, namespace, Intent("", 1))
+    log.info("what would change:\n%s", way.told)
+    return f"release {way.target.number}: {way.target.said}\n{way.told}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Way:
+    """What is shown, and what is done."""
+
+    target: Record
+    pin: str
+    planned: tuple[Change, ...]
+    gone: tuple[tuple[Placed, Object], ...]  # what later releases brought, as it is now
+    away: Removals
+
+    @property
+    def told(self) -> str:
+        return shown(self.planned, self.away)
+
+
+def _look(
+    cluster: Cluster,
+    records: Sequence[Record],
+    spec: RollbackSpec,
+    namespace: str,
+    intent: Intent,
+) -> _Way:
     target = _target(records, spec, namespace)
+    log.info("returning to release %d: %s", target.number, target.said)
     pin = _pin(target)
-    objects = [
-        placed.manifest.changed(rollback.pinned(placed.body, target.image, pin))
-        for placed in target.manifests
-    ]
-    placement = place(cluster, objects, namespace)
-    planned = _look(cluster, placement)
-    gone = undo.ours(_added_since(records, target), cluster)
-    told = shown(planned, rollback.removals([placed for placed, _ in gone]))
-    told = f"release {target.number}: {target.said}\n{told}"
-    log.info("what would change:\n%s", told)
-    return told
+    marks = turn.marks(intent, spec.release, namespace, target.digest, target.model_version)
+    placement = place(cluster, _objects(target, marks, pin), namespace)
+    there = undo.ours(_added_since(records, target), cluster, release_mark(spec.release, namespace))
+    gone = tuple((placed, live) for placed, live in there if _is_brought(placed, live, records))
+    away = rollback.removals([placed for placed, _ in gone])
+
+    def tolerate(refused: Refused) -> str:
+        quotas = [entry.manifest.name for entry in away.first if entry.resource == QUOTAS]
+        stands = [name for name in quotas if f"exceeded quota: {name}," in refused.message]
+        return f"quota {stands[0]} goes before" if stands else ""
+
+    planned = dry_run.look(
+        cluster,
+        placement.objects,
+        not_there_yet=placement.not_there_yet,
+        force=False,
+        tolerate=tolerate,
+    )
+    return _Way(target=target, pin=pin, planned=planned, gone=gone, away=away)
 
 
 def shown(planned: Sequence[Change], away: Removals) -> str:
@@ -105,16 +145,6 @@ def shown(planned: Sequence[Change], away: Removals) -> str:
     stay = "stays, others may have put something into it"
     kept = (f"= {placed.label}: {stay}" for placed in away.kept)
     return "\n".join(filter(None, (diff.render(planned), *going, *kept)))
-
-
-def _look(cluster: Cluster, placement: Placement) -> tuple[Change, ...]:
-    return dry_run.look(
-        cluster,
-        placement.objects,
-        not_there_yet=placement.not_there_yet,
-        force=False,
-        tolerate=lambda _: False,
-    )
 
 
 def _target(records: Sequence[Record], spec: RollbackSpec, namespace: str) -> Record:
@@ -133,9 +163,8 @@ def _pin(target: Record) -> str:
     return f"{ImageRef.parse(target.image).name}@{target.digest}"
 
 
-def _objects(target: Record, now: Turn, pin: str) -> tuple[ManifestObject, ...]:
+def _objects(target: Record, marks: Mapping[str, str], pin: str) -> tuple[ManifestObject, ...]:
     """As they were applied then, by digest, and marked as this run's."""
-    marks = turn.marks(now.intent, now.release, target.digest, target.model_version)
     pinned = (
         placed.manifest.changed(rollback.pinned(placed.body, target.image, pin))
         for placed in target.manifests
@@ -157,43 +186,38 @@ def _added_since(records: Sequence[Record], target: Record) -> tuple[Placed, ...
     )
 
 
-def _record(
-    target: Record,
-    pin: str,
-    now: Turn,
-    before: tuple[Before, ...],
-    planned: Sequence[Change],
-    context: RunContext,
-) -> Record:
+def _is_brought(placed: Placed, live: Object, records: Sequence[Record]) -> bool:
+    """Not what somebody has made anew since. Some records say only the names."""
+    uid = live["metadata"]["uid"]
+    named = any(record.made is None and placed.key in record.created for record in records)
+    return named or any(uid in (record.made or ()) for record in records)
+
+
+def _record(way: _Way, now: Turn, before: tuple[Before, ...], context: RunContext) -> Record:
+    target = way.target
     return Record(
         number=0,
         verdict=history.PENDING,
-        image=pin,
+        image=way.pin,
         digest=target.digest,
         run=str(now.intent),
         started=turn.now_utc(),
         model_version=target.model_version,
         commit=context.commit or "",
         of=target.of or target.number,
-        manifests=tuple(change.placed for change in planned),
+        manifests=tuple(change.placed for change in way.planned),
         created=rollback.created(before),
         before=before,
     )
 
 
-def _act(
-    now: Turn,
-    planned: Sequence[Change],
-    gone: Sequence[tuple[Placed, Object]],
-    timeout_s: float,
-) -> tuple[Applied, ...]:
+def _act(now: Turn, way: _Way, timeout_s: float) -> tuple[Applied, ...]:
     deadline = time.monotonic() + timeout_s
     cluster = now.cluster.on(until=deadline)
-    away = rollback.removals([placed for placed, _ in gone])
-    alive = {placed.key: live for placed, live in gone}
-    problems = undo.remove_all(cluster, away.first, alive, deadline)
-    applied = apply.carry_out(cluster, planned, deadline=deadline)
-    problems += undo.remove_all(cluster, away.last, alive, deadline)
+    alive = {placed.key: live for placed, live in way.gone}
+    problems = undo.remove_all(cluster, way.away.first, alive, deadline)
+    applied = apply.carry_out(cluster, way.planned, deadline=deadline, made=now.made)
+    problems += undo.begin_to_remove_all(cluster, way.away.last, alive)
     if problems:
         raise RolloutError(problems[0], seen="\n".join(problems))
     apply.unstick(cluster, applied)
@@ -202,6 +226,8 @@ def _act(
     outcome = watch.follow(now.cluster, board, timeout_s=left_s, heed=now.heed)
     if not outcome.ready:
         raise evidence.failure(now.cluster, board, outcome, timeout_s)
+    if problems := undo.remove_all(cluster, way.away.last, alive, deadline):
+        raise RolloutError(problems[0], seen="\n".join(problems))
     return applied
 
 

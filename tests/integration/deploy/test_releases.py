@@ -139,10 +139,8 @@ def test_all_that_was_changed_is_again_as_it_was(
     assert pod
     assert pod["spec"]["containers"][0]["image"] == str(images[0].ref)
     assert pod["status"]["containerStatuses"][0]["ready"]
-    job = cluster.get(JOBS, "prepare", namespace)
-    assert job
-    assert job["spec"]["template"]["spec"]["containers"][0]["image"] == str(images[0].ref)
-    assert job["status"]["succeeded"] == 1
+    assert cluster.get(JOBS, "prepare", namespace) is None
+    assert "- job/prepare had come to its end before, and is not run again" in error.seen
 
 
 @pytest.mark.parametrize("manager", ["kubectl-client-side-apply", "kubectl", "k8s-deploy"])

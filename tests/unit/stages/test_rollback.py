@@ -10,6 +10,7 @@ from modelferry.cluster.client import Cluster
 from modelferry.cluster.resources import NAMESPACES, SERVICES, Resource
 from modelferry.errors import RollbackError, RolloutError
 from modelferry.plan.spec import RollbackPlan, RunContext
+from modelferry.rollout.changes.place import Placement
 from modelferry.rollout.changes.placed import Placed
 from modelferry.rollout.manifests.load import ManifestObject
 from modelferry.rollout.release import history
@@ -45,7 +46,7 @@ def record(number: int) -> Record:
         number=number,
         verdict=history.SUCCEEDED,
         image="r/app:1",
-        digest=f"sha256:{number}",
+        digest=f"sha256:{number:064d}",
         run="1/1",
         started="",
         manifests=(placed(SERVICES, "web"),),
@@ -72,10 +73,12 @@ def test_what_ends_it_is_on_record(
     def act(*_: Any) -> None:
         raise error
 
-    answers: dict[str, Any] = {"connect": None, "place": None, "_look": ()}
+    placed_nowhere = Placement(objects=(), not_there_yet=())
+    answers: dict[str, Any] = {"connect": None, "place": placed_nowhere, "look": {}}
     for name, answer in answers.items():
         monkeypatch.setattr(rollback, name, lambda *_, answer=answer: answer)
     monkeypatch.setattr(rollback, "_act", act)
+    monkeypatch.setattr(rollback.dry_run, "look", lambda *_, **__: ())
     monkeypatch.setattr(rollback.turn, "read", lambda *_: now.records)
     monkeypatch.setattr(rollback.turn, "taken", lambda *_, **__: nullcontext(now))
     spec = SimpleNamespace(release="app", namespace="n", to=None, timeout_s=1.0)

@@ -11,18 +11,19 @@ from enum import StrEnum
 from typing import Any
 
 from modelferry.cluster.transport import Refused
+from modelferry.rollout.changes import marks
 from modelferry.rollout.changes.placed import Placed, with_body
 from modelferry.rollout.manifests.load import ManifestObject
 from modelferry.rollout.objects import podspec
 from modelferry.rollout.objects.conditions import is_true
-from modelferry.rollout.objects.field_managers import conflicts, is_scaled
-from modelferry.rollout.objects.fields import with_value, without
+from modelferry.rollout.objects.field_managers import conflicts, is_scaled, lost_with
+from modelferry.rollout.objects.fields import without
 
 log = logging.getLogger("modelferry.rollout")
 
 Object = Mapping[str, Any]
 
-# Made anew where they cannot be changed in place: nothing is lost with the old one that the new
+# Made anew where they cannot be changed in place, if nothing is lost with the old one that the new
 # one has not. A Deployment would be down meanwhile, a StatefulSet or a claim lose data.
 _RBAC = "rbac.authorization.k8s.io"
 _REPLACEABLE = (
@@ -34,7 +35,6 @@ _REPLACEABLE = (
     (_RBAC, "ClusterRoleBinding"),
 )
 _RUN_ONCE = (("", "Pod"), ("batch", "Job"))
-_OURS = "modelferry/"  # annotations that say which run applied what
 _BOOKKEEPING = ("managedFields", "resourceVersion", "generation", "creationTimestamp", "uid")
 
 
@@ -57,16 +57,6 @@ class Change:
 
     def __str__(self) -> str:
         return f"{self.action} {self.placed.label}" + (f": {self.why}" if self.why else "")
-
-
-def marked(manifest: ManifestObject, marks: Mapping[str, str], image: str) -> ManifestObject:
-    """Annotates the workloads that run `image`, not their pod templates: those would restart."""
-    if image not in podspec.images(manifest.body).values():
-        return manifest
-    body = manifest.body
-    for name, value in marks.items():
-        body = with_value(body, ("metadata", "annotations", _OURS + name), value)
-    return manifest.changed(body)
 
 
 def plain(manifest: ManifestObject) -> ManifestObject:
@@ -108,6 +98,22 @@ def settled(placed: Placed, live: Object, refused: Refused) -> tuple[Placed, boo
     return placed, len(scaled) < len(found)
 
 
+def lost_by_replacing(placed: Placed, live: Object) -> tuple[str, ...]:
+    """What is not ours in it. What ran in a Pod or a Job is over with the old one anyway."""
+    if (placed.resource.group, placed.resource.kind) in _RUN_ONCE:
+        return ()
+    return lost_with(live, placed.body)
+
+
+def left_to_its_release(change: Change) -> Change:
+    """An object that two releases bring, and that is as both want it, stays the first one's."""
+    theirs = marks.other_release_of(change.live, change.placed.body)
+    if not theirs or change.action is not Action.UNCHANGED:
+        return change
+    body = marks.left_to(change.placed.body, theirs)
+    return replace(change, placed=with_body(change.placed, body))
+
+
 def is_replaceable(placed: Placed) -> bool:
     return (placed.resource.group, placed.resource.kind) in _REPLACEABLE
 
@@ -120,6 +126,8 @@ def _must_replace(live: Object, result: Object) -> str:
         return "it has failed before"
     if live["kind"] == "Pod" and podspec.images(live) != podspec.images(result):
         return "its image changes"  # in place, the old container would look ready for a while
+    if live["kind"] == "Pod" and marks.another_digest(live, result):
+        return "its tag means another image now"
     return ""
 
 
@@ -133,7 +141,7 @@ def essence(body: Object) -> Object:
     annotations = {
         name: value
         for name, value in (metadata.get("annotations") or {}).items()
-        if not name.startswith(_OURS)
+        if not name.startswith(marks.OURS)
     }
     metadata["annotations"] = annotations
     return {k: v for k, v in body.items() if k not in ("metadata", "status")} | {

@@ -9,17 +9,30 @@ from typing import Any
 
 from modelferry.cluster.client import Cluster
 from modelferry.cluster.transport import Refused
-from modelferry.rollout.changes import autoscaling
-from modelferry.rollout.changes.decide import Action, Change, decided, is_replaceable, settled
+from modelferry.rollout.changes import autoscaling, place
+from modelferry.rollout.changes.decide import (
+    Action,
+    Change,
+    decided,
+    is_replaceable,
+    left_to_its_release,
+    lost_by_replacing,
+    settled,
+)
 from modelferry.rollout.changes.placed import Placed
-from modelferry.rollout.changes.refusals import Refusal, error_of
+from modelferry.rollout.changes.refusals import (
+    Refusal,
+    error_of,
+    not_ours_alone,
+    of_another_release,
+)
 from modelferry.rollout.objects.field_managers import conflicts
 from modelferry.side_by_side import side_by_side
 
 log = logging.getLogger("modelferry.rollout")
 
 Object = Mapping[str, Any]
-Tolerate = Callable[[Refused], bool]
+Tolerate = Callable[[Refused], str]  # why it may not come when it counts; else empty
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,22 +54,25 @@ def look(
     """Raises one RolloutError with everything that the cluster would refuse.
 
     `not_there_yet`: objects whose namespace or kind comes with this very set. `tolerate` says of
-    a refusal that it may not come when it counts.
+    a refusal why it may not come when it counts.
     """
     answers = ask(cluster, objects, not_there_yet=not_there_yet, force=force)
     refusals: list[Refusal] = []
     tolerated: list[Change] = []
     for refusal in answers.refusals:
-        if tolerate(refusal.refused):
+        if why := tolerate(refusal.refused):
             log.warning("%s: %s", refusal.placed.label, refusal.refused.message)
-            tolerated.append(_unchecked(cluster, refusal.placed, "the image is not there yet"))
+            tolerated.append(_unchecked(cluster, refusal, why))
         elif cause := comes_with(refusal, answers.planned):
-            tolerated.append(_unchecked(cluster, refusal.placed, f"{cause.label} comes with it"))
+            tolerated.append(_unchecked(cluster, refusal, f"{cause.label} comes with it"))
         else:
             refusals.append(refusal)
+    known = {change.placed.key: change for change in (*answers.planned, *tolerated)}
+    if not force:
+        known = {key: left_to_its_release(change) for key, change in known.items()}
+        refusals += [taken for change in known.values() if (taken := of_another_release(change))]
     if refusals:
         raise error_of(refusals)
-    known = {change.placed.key: change for change in (*answers.planned, *tolerated)}
     return tuple(known[placed.key] for placed in objects)
 
 
@@ -72,7 +88,8 @@ def ask(
     def one(placed: Placed) -> Change | Refusal:
         if placed in not_there_yet:
             why = "its namespace or its kind comes with it"
-            return Change(placed=placed, action=Action.UNCHECKED, live=None, why=why)
+            live = place.live_elsewhere(cluster, placed)
+            return Change(placed=placed, action=Action.UNCHECKED, live=live, why=why)
         try:
             return _look(cluster, placed, force, scaled)
         except Refused as refused:
@@ -85,7 +102,10 @@ def ask(
     )
 
 
-def _unchecked(cluster: Cluster, placed: Placed, why: str) -> Change:
+def _unchecked(cluster: Cluster, refusal: Refusal, why: str) -> Change:
+    if refusal.change is not None:
+        return refusal.change
+    placed = refusal.placed
     live = cluster.get(placed.resource, placed.manifest.name, placed.namespace)
     return Change(placed=placed, action=Action.UNCHECKED, live=live, why=why)
 
@@ -108,38 +128,40 @@ def _words(message: str) -> str:
     return "".join(c if c.isalnum() or c in "-." else " " for c in message.replace("/", " "))
 
 
-def _look(cluster: Cluster, placed: Placed, force: bool, scaled: Collection[str]) -> Change:
+def _look(
+    cluster: Cluster, placed: Placed, force: bool, scaled: Collection[str]
+) -> Change | Refusal:
     live = cluster.get(placed.resource, placed.manifest.name, placed.namespace)
     if live is not None and "deletionTimestamp" in live["metadata"]:
         why = "the one that is there is being deleted"
-        return Change(placed=placed, action=Action.REPLACE, live=live, why=why)
-    wanted = autoscaling.left_alone(placed, live, scaled)
-    if wanted is not placed:
-        log.info("%s: its replicas are left to its autoscaler", placed.label)
-    try:
-        change = _try(cluster, wanted, live, force=force)
-    except Refused as refused:
-        if live is None:
-            raise
-        change = _other_way(cluster, wanted, live, refused)
+        change = Change(placed=placed, action=Action.REPLACE, live=live, why=why)
+    else:
+        wanted = autoscaling.left_alone(placed, live, scaled)
+        if wanted is not placed:
+            log.info("%s: its replicas are left to its autoscaler", placed.label)
+        change = _in_place(cluster, wanted, live, force)
     if change.action is Action.REPLACE and live is not None:
-        uid = live["metadata"]["uid"]
-        cluster.delete(
-            placed.resource, placed.manifest.name, placed.namespace, uid=uid, dry_run=True
-        )
+        return _try_to_replace(cluster, change, live)
     return change
 
 
-def _other_way(cluster: Cluster, placed: Placed, live: Object, refused: Refused) -> Change:
-    if conflicts(refused):
-        wanted, force = settled(placed, live, refused)
-        # when it counts it is settled anew: a stranger may have come by then
-        return replace(_try(cluster, wanted, live, force=force), force=False)
-    if refused.code == 422 and is_replaceable(placed):
-        _try_to_create(cluster, placed)
+def _in_place(cluster: Cluster, placed: Placed, live: Object | None, force: bool) -> Change:
+    """Where that is refused for good, but a new one would do: REPLACE."""
+    try:
+        return _try(cluster, placed, live, force=force)
+    except Refused as refused:
+        if live is None:
+            raise
+        if conflicts(refused):
+            wanted, force = settled(placed, live, refused)
+            # when it counts it is settled anew: a stranger may have come by then
+            return replace(_try(cluster, wanted, live, force=force), force=False)
+        if refused.code != 422 or not is_replaceable(placed):
+            raise
+        if lost := lost_by_replacing(placed, live):
+            raise not_ours_alone(refused, lost) from refused
         why = "it cannot be changed in place"
         return Change(placed=placed, action=Action.REPLACE, live=live, why=why)
-    raise refused
 
 
 def _try(cluster: Cluster, placed: Placed, live: Object | None, *, force: bool) -> Change:
@@ -149,11 +171,16 @@ def _try(cluster: Cluster, placed: Placed, live: Object | None, *, force: bool) 
     return decided(placed, live, result, force=force)
 
 
-def _try_to_create(cluster: Cluster, placed: Placed) -> None:
-    """Under another name, for the old one is still there: a replacement that would be refused
-    must not cost the object that runs."""
+def _try_to_replace(cluster: Cluster, change: Change, live: Object) -> Change | Refusal:
+    """A replacement that would be refused must not cost the object that runs. It is tried under
+    another name, for the old one is still there."""
+    placed = change.placed
     try:
-        cluster.try_to_create(placed.resource, placed.body, placed.namespace)
+        if is_replaceable(placed):
+            cluster.try_to_create(placed.resource, placed.body, placed.namespace)
     except Refused as refused:
         if "exceeded quota" not in refused.message:  # the old one's share is free by then
-            raise
+            return Refusal(placed=placed, refused=refused, change=change)
+    name, uid = placed.manifest.name, live["metadata"]["uid"]
+    cluster.delete(placed.resource, name, placed.namespace, uid=uid, dry_run=True)
+    return change

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Any
 
 from modelferry.cluster.client import Cluster
 from modelferry.cluster.resources import Resource, defined_by
@@ -13,6 +14,12 @@ from modelferry.rollout.changes.placed import Placed, ordered
 from modelferry.rollout.manifests.load import ManifestError, ManifestObject, duplicates
 from modelferry.rollout.objects.fields import with_value, without
 
+_DEFINITIONS = Resource(
+    api_version="apiextensions.k8s.io/v1",
+    kind="CustomResourceDefinition",
+    plural="customresourcedefinitions",
+    namespaced=False,
+)
 # Kinds that moved here from versions that are served no more.
 _USUAL_VERSIONS = (
     *("v1", "apps/v1", "batch/v1", "networking.k8s.io/v1", "autoscaling/v2", "policy/v1"),
@@ -60,6 +67,18 @@ def place(cluster: Cluster, objects: Sequence[ManifestObject], namespace: str) -
             or cluster.resource(entry.manifest.api_version, entry.manifest.kind) is None
         ),
     )
+
+
+def live_elsewhere(cluster: Cluster, placed: Placed) -> Mapping[str, Any] | None:
+    """The object of a kind whose version comes with this very set, in a version that is served
+    now: it may have been there for long."""
+    if cluster.resource(placed.resource.api_version, placed.resource.kind):
+        return None
+    definition = cluster.get(_DEFINITIONS, placed.resource.name, None)
+    for resource in defined_by(definition) if definition else ():
+        if cluster.resource(resource.api_version, resource.kind):
+            return cluster.get(resource, placed.manifest.name, placed.namespace)
+    return None
 
 
 def _placed(manifest: ManifestObject, resource: Resource, namespace: str) -> Placed:

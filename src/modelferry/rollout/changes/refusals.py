@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from modelferry.cluster.transport import Refused
 from modelferry.errors import Annotation, RolloutError
+from modelferry.rollout.changes.decide import Change
+from modelferry.rollout.changes.marks import other_release_of
 from modelferry.rollout.changes.placed import Placed
 from modelferry.rollout.objects.field_managers import conflicts
 
@@ -35,6 +37,7 @@ _WHY_NOT: Mapping[str, str] = {
 class Refusal:
     placed: Placed
     refused: Refused
+    change: Change | None = None  # what was to be done, where only a part of it is refused
 
     @property
     def text(self) -> str:
@@ -63,6 +66,24 @@ class Refusal:
 
     def __str__(self) -> str:
         return f"{self.placed.manifest.place}: {self.placed.label}: {self.text}"
+
+
+def not_ours_alone(refused: Refused, lost: Sequence[str]) -> Refused:
+    """It cannot be changed in place, and made anew it would lack what others put into it."""
+    message = f"{refused.message}; it is not deleted and made anew, for {'; '.join(lost)}"
+    do = "Give the object another name, or delete it yourself, with what others have put into it."
+    return Refused(message, code=409, status={"message": message}, do=do)
+
+
+def of_another_release(change: Change) -> Refusal | None:
+    theirs = other_release_of(change.live, change.placed.body)
+    if not theirs:
+        return None
+    message = f"it belongs to release {theirs}, which applied it"
+    do = "Give the object another name, take it out of one of the two releases' manifests, or set"
+    do += " `force: true` to take it."
+    refused = Refused(message, code=409, status={"message": message}, do=do)
+    return Refusal(placed=change.placed, refused=refused)
 
 
 def error_of(refusals: Sequence[Refusal]) -> RolloutError:

@@ -24,6 +24,7 @@ _TAKEN_OVER = {
 }
 _CONFLICT = re.compile(r'conflict with "(?P<manager>[^"]*)"')
 _SCALED = ".spec.replicas"
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,43 @@ def taken_over(managed: Sequence[Object], api_version: str) -> list[Object] | No
     base = ours[0] if ours else moved[0]
     union = {**base, "manager": FIELD_MANAGER, "operation": "Apply", "fieldsV1": fields}
     return [union, *rest]
+
+
+def ours(live: Object) -> owned_fields.Fields:
+    """What we manage of it, or take over from the tools before us."""
+    metadata = live["metadata"]
+    adopted = taken_over(metadata.get("managedFields") or (), live["apiVersion"])
+    holder = {**live, "metadata": {**metadata, **({"managedFields": adopted} if adopted else {})}}
+    return owned_fields.of_manager(holder, FIELD_MANAGER)
+
+
+def is_made_by_us(body: Object) -> bool:
+    """By an apply of ours, not before it: nobody else has ever written to it."""
+    applied = owned_fields.of_manager(body, FIELD_MANAGER)
+    return bool(applied) and not owned_fields.strangers(body, FIELD_MANAGER)
+
+
+def lost_with(live: Object, coming: Object) -> tuple[str, ...]:
+    """What others have put into an object, and one made anew from `coming` would not have."""
+    metadata = live["metadata"]
+    known = owned_fields.union(ours(live), owned_fields.of_body(coming))
+    found = [
+        f"{entry.get('manager')} owns {', '.join(paths)}"
+        for entry in metadata.get("managedFields") or ()
+        if not entry.get("subresource")
+        and (paths := _paths(owned_fields.minus(entry.get("fieldsV1") or {}, known)))
+    ]
+    owners = [f"{owner['kind']} {owner['name']}" for owner in metadata.get("ownerReferences") or ()]
+    holders = metadata.get("finalizers") or ()
+    return (
+        *found,
+        *(f"it belongs to {owner}" for owner in owners),
+        *(f"its finalizer {name} waits for somebody" for name in holders),
+    )
+
+
+def _paths(fields: owned_fields.Fields) -> list[str]:
+    return [path for path in owned_fields.paths(fields) if not path.endswith(_LAST_APPLIED)]
 
 
 def _is_taken_over(entry: Object, api_version: str) -> bool:

@@ -14,13 +14,45 @@ Object = Mapping[str, Any]
 Fields = Mapping[str, Any]
 
 # Their fields are the cluster's own account of an object, not somebody's wish.
-_CONTROLLERS = ("kube-controller-manager", "kube-scheduler", "kubelet", "kube-apiserver")
+_CONTROLLERS = (
+    *("kube-controller-manager", "kube-scheduler", "kubelet", "kube-apiserver"),
+    "cloud-controller-manager",
+)
 
 
 def union(one: Fields, other: Fields) -> dict[str, Any]:
     return {
         key: union(one.get(key, {}), other.get(key, {})) for key in dict.fromkeys((*one, *other))
     }
+
+
+def minus(one: Fields, other: Fields) -> dict[str, Any]:
+    """What of `one` is not in `other`. A thing goes with all that is in it; that it is there at
+    all (`.`) is no field of its own."""
+    left: dict[str, Any] = {}
+    for key, inner in one.items():
+        if key == "." or (key in other and not (inner and other[key])):
+            continue
+        rest = minus(inner, other[key]) if key in other else inner
+        if rest or key not in other:
+            left[key] = rest
+    return left
+
+
+def of_body(body: Any) -> dict[str, Any]:
+    """All that stands in a manifest, its lists as wholes."""
+    if not isinstance(body, Mapping):
+        return {}
+    return {f"f:{key}": of_body(inner) for key, inner in body.items()}
+
+
+def paths(fields: Fields) -> list[str]:
+    """For people: `data.token`."""
+    found: list[str] = []
+    for step, inner in fields.items():
+        name = step.partition(":")[2]
+        found += [f"{name}.{rest}" for rest in paths(inner)] or [name]
+    return found
 
 
 def of_manager(body: Object, manager: str) -> Fields:
@@ -36,6 +68,16 @@ def of_everybody(body: Object) -> Fields:
     """What anybody wished for: without status, and without what the cluster wrote itself."""
     return _union_of(
         entry for entry in _entries(body) if str(entry.get("manager")) not in _CONTROLLERS
+    )
+
+
+def strangers(body: Object, mine: str) -> tuple[str, ...]:
+    """The managers, but for `mine` and the cluster itself, that ever wrote what they wished."""
+    return tuple(
+        manager
+        for entry in body["metadata"].get("managedFields") or ()
+        if (manager := str(entry.get("manager"))) not in (mine, *_CONTROLLERS)
+        and not entry.get("subresource")
     )
 
 

@@ -57,6 +57,7 @@ class Record:
     why: str = ""  # of a failure, its first line
     manifests: tuple[Placed, ...] = ()  # as applied; empty: they were too large to keep
     created: tuple[str, ...] = ()  # keys of the objects that were not there before
+    made: tuple[str, ...] | None = None  # uids of those that our applies made; None: not noted
     before: tuple[Before, ...] = ()  # what to return to; empty once it is settled
     unread: str = ""  # as it is kept, where we cannot read it
 
@@ -214,6 +215,7 @@ def _unpack(text: str) -> Record:
         **{
             **known,
             "created": tuple(body["created"]),
+            "made": None if body.get("made") is None else tuple(body["made"]),
             "manifests": tuple(map(placed_from_json, body["manifests"])),
             "before": tuple(map(Before.from_json, body["before"])),
         }

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from modelferry.cluster.access_review import Own
@@ -15,6 +15,7 @@ from modelferry.cluster.resources import LEASES, SECRETS
 from modelferry.cluster.transport import Refused
 from modelferry.errors import Cancelled, FerryError, RolloutError
 from modelferry.rollout.changes.decide import Change
+from modelferry.rollout.changes.marks import OURS, other_release, release_mark, said
 from modelferry.rollout.release import history, stale, waiting
 from modelferry.rollout.release.book import Book
 from modelferry.rollout.release.history import Record
@@ -41,6 +42,7 @@ class Turn:
     book: Book | None  # None where no records are kept
     record: Record | None = None
     is_on_record: bool = False
+    made: set[str] = field(default_factory=set)  # uids of what applies of this release have made
 
     @property
     def inherited(self) -> tuple[Before, ...]:
@@ -73,7 +75,8 @@ class Turn:
 
     def end(self, verdict: str, why: str = "") -> None:
         if self.record is not None:
-            self.record = self.record.ended(verdict, " ".join(why.split()))
+            ended = self.record.ended(verdict, " ".join(why.split()))
+            self.record = replace(ended, made=tuple(sorted(self.made)))
             self._write()
 
     def _write(self) -> None:
@@ -194,22 +197,23 @@ def too_old(intent: Intent, winner: Intent, seen: str) -> RolloutError:
     )
 
 
-def marks(intent: Intent, release: str, digest: str, model_version: str) -> Mapping[str, str]:
-    """Annotations of the workloads: without a history they say who was here last."""
+def marks(
+    intent: Intent, release: str, namespace: str, digest: str, model_version: str
+) -> Mapping[str, str]:
+    """Annotations: without a history they say who was here last."""
     return {
         "run": str(intent),
-        "release": release,
+        "release": release_mark(release, namespace),
         "image-digest": digest,
         "model-version": model_version,
     }
 
 
-def guard_live(intent: Intent, release: str, planned: Iterable[Change]) -> None:
+def guard_live(intent: Intent, release: str, namespace: str, planned: Iterable[Change]) -> None:
     """As `guard`, by what the live objects say."""
     for change in planned:
-        said = (change.live or {"metadata": {}})["metadata"].get("annotations") or {}
-        run = said.get("modelferry/run")
-        if run and said.get("modelferry/release", release) == release:
+        run = said(change.live or {}).get(OURS + "run")
+        if run and not other_release(change.live, release_mark(release, namespace)):
             winner = stale.newer(intent, [Intent.parse(run)])
             if winner:
                 raise too_old(intent, winner, f"{change.placed.label} says so.")

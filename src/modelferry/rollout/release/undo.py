@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,8 @@ from modelferry.errors import FerryError, RollbackError, RolloutError, RolloutFa
 from modelferry.rollout import apply
 from modelferry.rollout.changes import dry_run
 from modelferry.rollout.changes.decide import Action, Change
-from modelferry.rollout.changes.placed import Placed, ordered
+from modelferry.rollout.changes.marks import other_release, release_mark
+from modelferry.rollout.changes.placed import Placed
 from modelferry.rollout.objects import owned_fields
 from modelferry.rollout.release import history, rollback
 from modelferry.rollout.release.lease import Superseded
@@ -28,15 +29,24 @@ from modelferry.side_by_side import side_by_side
 log = logging.getLogger("modelferry.rollout")
 
 Object = Mapping[str, Any]
+Meaning = Callable[[str], str | None]  # of an image by tag: the digest it means now, if known
 _FIRST = (
     "There is nothing to return to: this is the first release. Its objects are left for you to"
     " look at; the next run goes on from them."
 )
 
 
+def _unknown(_: str) -> str | None:
+    return None
+
+
 @contextmanager
 def undone(
-    spec: DeploySpec, now: Turn, before: tuple[Before, ...], previous: str | None
+    spec: DeploySpec,
+    now: Turn,
+    before: tuple[Before, ...],
+    previous: str | None,
+    meaning: Meaning = _unknown,
 ) -> Generator[None]:
     """What fails within is on record, and undone: a bug of ours, too, which is raised as it is."""
     try:
@@ -45,9 +55,9 @@ def undone(
         now.end(history.SUPERSEDED)
         raise
     except FerryError as error:
-        raise after(error, spec, now, before, previous) from error
+        raise after(error, spec, now, before, previous, meaning) from error
     except Exception as bug:
-        told = after(RolloutError(bug_text(bug)), spec, now, before, previous)
+        told = after(RolloutError(bug_text(bug)), spec, now, before, previous, meaning)
         if isinstance(told, RollbackError):
             log.warning("%s", told)
         raise
@@ -58,7 +68,12 @@ def bug_text(bug: Exception) -> str:
 
 
 def after(
-    error: FerryError, spec: DeploySpec, now: Turn, before: tuple[Before, ...], previous: str | None
+    error: FerryError,
+    spec: DeploySpec,
+    now: Turn,
+    before: tuple[Before, ...],
+    previous: str | None,
+    meaning: Meaning = _unknown,
 ) -> FerryError:
     """What a run ends with that failed after its first write. The evidence is in `error`: nothing
     is undone before it was seen."""
@@ -73,7 +88,7 @@ def after(
         return _ends(failed, _FIRST)
     log.info("returning to what was there before")
     try:
-        undo(now, before, timeout_s=spec.rollback_timeout_s)
+        notes = undo(now, before, timeout_s=spec.rollback_timeout_s, meaning=meaning)
     except Superseded as superseded:
         now.end(history.SUPERSEDED, error.what)
         return _ends(failed, f"It was not rolled back: {superseded.what}.")
@@ -82,7 +97,7 @@ def after(
         return _both(failed, second)
     now.end(history.ROLLED_BACK, error.what)
     failed.rolled_back = True
-    return _ends(failed, "What was there before is back, and ready.")
+    return _ends(failed, "\n- ".join(("What was there before is back, and ready.", *notes)))
 
 
 def _ends(failed: RolloutFailed, sentence: str) -> RolloutFailed:
@@ -102,41 +117,69 @@ def _both(first: RolloutFailed, second: FerryError) -> RollbackError:
     return failed
 
 
-def undo(now: Turn, befores: Sequence[Before], *, timeout_s: float) -> None:
-    """Raises RollbackError with everything that could not be brought back, after all the rest
-    has been; Superseded when a newer run takes over."""
+def undo(
+    now: Turn, befores: Sequence[Before], *, timeout_s: float, meaning: Meaning = _unknown
+) -> tuple[str, ...]:
+    """What is not quite as one would think. Raises RollbackError with everything that could not be
+    brought back, after all the rest has been; Superseded when a newer run takes over."""
     deadline = time.monotonic() + timeout_s
     cluster = now.cluster.on(until=deadline)
     problems: list[str] = []
-    new = ours([before.placed for before in befores if before.uid is None], cluster, problems)
-    away = rollback.removals([placed for placed, _ in new])
-    alive = {placed.key: live for placed, live in new}
+    tags = {image: digest for image in rollback.tagged(befores) if (digest := meaning(image))}
+    way = rollback.way_back(
+        _seen(cluster, befores, problems),
+        release=release_mark(now.release, now.namespace),
+        made=now.made,
+        tags=tags,
+    )
+    for note in way.notes:
+        log.warning("%s", note)
+    away = rollback.removals([placed for placed, _ in way.gone])
+    alive = {placed.key: live for placed, live in way.gone}
     problems += remove_all(cluster, away.first, alive, deadline)
-    applied, refused = _restore(cluster, befores, deadline)
-    problems += refused
-    problems += remove_all(cluster, away.last, alive, deadline)
+    applied, refused = _restore(cluster, way.back, deadline, now.made)
+    problems += [*refused, *begin_to_remove_all(cluster, away.last, alive)]
     for placed in away.kept:
         log.warning("%s is new and stays: others may have put something into it", placed.label)
-    problems += _follow(now, applied, deadline - time.monotonic(), timeout_s)
+    awaited = [entry for entry in applied if entry.key not in way.not_awaited]
+    problems += _follow(now, awaited, deadline - time.monotonic(), timeout_s)
+    problems += remove_all(cluster, away.last, alive, deadline)
     if problems:
         more = f" (and {len(problems) - 1} more)" if problems[1:] else ""
         raise RollbackError(
             f"not all is as it was before: {problems[0].splitlines()[0]}{more}",
-            seen="\n".join(f"- {problem}" for problem in problems),
+            seen="\n".join(f"- {problem}" for problem in dict.fromkeys(problems)),
             do="Mend these by hand, or deploy a release that is good; the next run goes on from"
             " what was there before.",
         )
+    return way.notes
+
+
+def begin_to_remove_all(
+    cluster: Cluster, objects: Sequence[Placed], alive: Mapping[str, Object]
+) -> list[str]:
+    """Without waiting: what comes back has the first claim to the time that there is."""
+
+    def one(placed: Placed) -> None:
+        log.info("removing %s: it was not there before", placed.label)
+        apply.begin_to_remove(cluster, placed, alive[placed.key])
+
+    return _problems_of(one, objects)
 
 
 def remove_all(
     cluster: Cluster, objects: Sequence[Placed], alive: Mapping[str, Object], deadline: float
 ) -> list[str]:
     """All at once, for each may take its grace period; what went wrong with some."""
+    return _problems_of(
+        lambda placed: apply.remove(cluster, placed, alive[placed.key], deadline), objects
+    )
 
+
+def _problems_of(act: Callable[[Placed], None], objects: Sequence[Placed]) -> list[str]:
     def one(placed: Placed) -> str:
         try:
-            log.info("removing %s: it was not there before", placed.label)
-            apply.remove(cluster, placed, alive[placed.key], deadline)
+            act(placed)
         except Superseded:
             raise
         except FerryError as error:
@@ -146,48 +189,44 @@ def remove_all(
     return [problem for problem in side_by_side(one, objects) if problem]
 
 
-def ours(
-    objects: Sequence[Placed], cluster: Cluster, problems: list[str] | None = None
-) -> list[tuple[Placed, Object]]:
-    """Those that are there now and that we applied; somebody else's of the same name are not.
-    With `problems`, one that cannot be looked at is told there."""
-    found: list[tuple[Placed, Object]] = []
-    for placed in objects:
-        try:
-            live = _live(cluster, placed)
-        except FerryError as error:
-            if problems is None:
-                raise
-            problems.append(f"{placed.label}: {_said(error)}")
-            continue
-        if live is not None and owned_fields.of_manager(live, FIELD_MANAGER):
-            found.append((placed, live))
-    return found
+def ours(objects: Sequence[Placed], cluster: Cluster, release: str) -> list[tuple[Placed, Object]]:
+    """Those that are there now and that this release (its mark) applied; somebody else's of the
+    same name are not."""
+    found = ((placed, _live(cluster, placed)) for placed in objects)
+    return [
+        (placed, live)
+        for placed, live in found
+        if live is not None
+        and owned_fields.of_manager(live, FIELD_MANAGER)
+        and not other_release(live, release)
+    ]
 
 
 def _live(cluster: Cluster, placed: Placed) -> Object | None:
     return cluster.get(placed.resource, placed.manifest.name, placed.namespace)
 
 
-def _restore(
-    cluster: Cluster, befores: Sequence[Before], deadline: float
-) -> tuple[list[Applied], list[str]]:
-    """What cannot be brought back does not keep the others from coming back."""
-    problems: list[str] = []
-    wanted: list[Placed] = []
+def _seen(
+    cluster: Cluster, befores: Sequence[Before], problems: list[str]
+) -> Iterator[tuple[Before, Object | None]]:
+    """What cannot be looked at does not keep the others from coming back."""
     for before in befores:
-        if before.uid is None:
-            continue
         try:
-            wanted.append(rollback.restored(before, _live(cluster, before.placed)))
+            yield before, _live(cluster, before.placed)
         except FerryError as error:
             problems.append(f"{before.placed.label}: {_said(error)}")
-    answers = dry_run.ask(cluster, ordered(wanted))
-    problems += [str(refusal) for refusal in answers.refusals]
+
+
+def _restore(
+    cluster: Cluster, wanted: Sequence[Placed], deadline: float, made: set[str]
+) -> tuple[list[Applied], list[str]]:
+    """What cannot be brought back does not keep the others from coming back."""
+    answers = dry_run.ask(cluster, wanted)
+    problems = [str(refusal) for refusal in answers.refusals]
     applied: list[Applied] = []
     for change in answers.planned:
         try:
-            applied += apply.carry_out(cluster, [change], deadline=deadline)
+            applied += apply.carry_out(cluster, [change], deadline=deadline, made=made)
         except Superseded:
             raise
         except FerryError as error:

@@ -5,9 +5,17 @@ from typing import Any
 import pytest
 
 from modelferry.cluster.resources import PODS, Resource
-from modelferry.rollout.changes.decide import Action, decided, marked, plain
+from modelferry.rollout.changes.decide import (
+    Action,
+    Change,
+    decided,
+    left_to_its_release,
+    lost_by_replacing,
+    plain,
+)
 from modelferry.rollout.changes.placed import Placed, ordered
 from modelferry.rollout.manifests.load import ManifestObject
+from modelferry.rollout.objects.fields import with_value
 
 
 def manifest(kind: str, api_version: str = "v1", **body: Any) -> ManifestObject:
@@ -87,15 +95,22 @@ def test_a_failed_job_is_run_again_and_a_done_one_is_left() -> None:
     assert decided(where, job("Complete"), job("Complete"), force=False).action is Action.UNCHANGED
 
 
-def test_marks_go_on_the_workload_and_not_on_its_pods() -> None:
-    template = {"spec": {"containers": [{"name": "main", "image": "built"}]}}
-    found = marked(
-        manifest("Deployment", "apps/v1", spec={"template": template}), {"run": "7"}, "built"
-    )
-    assert found.body["metadata"]["annotations"] == {"modelferry/run": "7"}
-    assert found.body["spec"]["template"] == template
-    other = manifest("Deployment", "apps/v1", spec={"template": template})
-    assert marked(other, {"run": "7"}, "another") is other
+@pytest.mark.parametrize(
+    ("image", "then", "now", "action"),
+    [
+        ("a:1", "sha256:1", "sha256:2", Action.REPLACE),
+        ("a:1", "sha256:1", "sha256:1", Action.UNCHANGED),
+        ("a@sha256:2", None, "sha256:2", Action.UNCHANGED),  # adopted: its image says it all
+    ],
+)
+def test_a_pod_is_made_anew_for_another_image_of_the_same_tag(
+    image: str, then: str | None, now: str, action: Action
+) -> None:
+    def by(digest: str | None) -> dict:
+        return pod(image, annotations={"modelferry/image-digest": digest} if digest else {})
+
+    where = Placed(manifest=manifest("Pod"), resource=PODS, namespace="n")
+    assert decided(where, by(then), by(now), force=False).action is action
 
 
 def test_text_of_a_secret_is_written_as_the_server_keeps_it() -> None:
@@ -108,3 +123,52 @@ def test_text_of_a_secret_is_written_as_the_server_keeps_it() -> None:
         manifest("Secret", "example.org/v1", stringData={"b": "2"}),
     ):
         assert plain(untouched) is untouched
+
+
+def secret(*entries: tuple[str, str, Any], **metadata: Any) -> dict:
+    managed = [
+        {"manager": manager, "operation": how, "apiVersion": "v1", "fieldsV1": fields}
+        for manager, how, fields in entries
+    ]
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "x", "managedFields": managed, **metadata},
+    }
+
+
+OURS = ("modelferry", "Apply", {"f:data": {".": {}, "f:a": {}, "f:old": {}}, "f:type": {}})
+KUBECTL = ("kubectl-create", "Update", {"f:data": {".": {}, "f:a": {}}, "f:type": {}})
+CERTS = ("cert-manager", "Update", {"f:data": {".": {}, "f:a": {}, "f:crt": {}}})
+
+
+@pytest.mark.parametrize(
+    ("live", "lost"),
+    [
+        (secret(OURS), ()),
+        (secret(OURS, KUBECTL), ()),  # all of it comes again
+        (secret(OURS, CERTS), ("cert-manager owns data.crt",)),
+        (
+            secret(OURS, ownerReferences=[{"kind": "Certificate", "name": "c"}], finalizers=["f"]),
+            ("it belongs to Certificate c", "its finalizer f waits for somebody"),
+        ),
+    ],
+)
+def test_what_others_put_into_an_object_is_not_lost_by_replacing_it(
+    live: dict, lost: tuple[str, ...]
+) -> None:
+    given = placed("Secret")
+    coming = given.manifest.changed({**given.body, "type": "t", "data": {"a": "MQ=="}})
+    where = Placed(manifest=coming, resource=given.resource, namespace="n")
+    assert lost_by_replacing(where, live) == lost
+
+
+def test_what_two_releases_want_alike_stays_the_first_ones() -> None:
+    mark = "modelferry/release"
+    given = placed("ConfigMap")
+    body = with_value(given.body, ("metadata", "annotations", mark), "n/two")
+    live = {"metadata": {"annotations": {mark: "n/one"}}}
+    where = Placed(manifest=given.manifest.changed(body), resource=given.resource, namespace="n")
+    for action, left in ((Action.UNCHANGED, "n/one"), (Action.UPDATE, "n/two")):
+        found = left_to_its_release(Change(placed=where, action=action, live=live))
+        assert found.placed.body["metadata"]["annotations"][mark] == left

@@ -1,6 +1,14 @@
 from __future__ import annotations
 
-from modelferry.rollout.objects.owned_fields import extract, of_everybody, of_manager, union
+from modelferry.rollout.objects.owned_fields import (
+    extract,
+    minus,
+    of_body,
+    of_everybody,
+    of_manager,
+    paths,
+    union,
+)
 
 POD = {
     "apiVersion": "v1",
@@ -139,3 +147,16 @@ def test_union_is_deep() -> None:
         "a": {"b": {}, "c": {}},
         "d": {},
     }
+
+
+def test_what_is_left_of_one_set_without_another() -> None:
+    one = {"f:data": {".": {}, "f:a": {}, "f:b": {}}, "f:type": {}, "f:list": {'v:"x"': {}}}
+    assert minus(one, {}) == {k: v for k, v in one.items() if k != "f:data"} | {
+        "f:data": {".": {}, "f:a": {}, "f:b": {}}
+    }
+    assert minus(one, {"f:data": {"f:a": {}}, "f:type": {}, "f:list": {}}) == {
+        "f:data": {"f:b": {}}
+    }
+    assert minus(one, one) == {}
+    assert of_body({"data": {"a": 1}, "list": [1]}) == {"f:data": {"f:a": {}}, "f:list": {}}
+    assert paths({"f:data": {"f:b": {}, "f:c": {"f:d": {}}}}) == ["data.b", "data.c.d"]

@@ -39,7 +39,14 @@ def test_records_come_back_as_they_were_newest_first() -> None:
     before = Before(placed=placed(), uid="u", fields={"a": 1}, whole={"a": 1, "b": 2})
     new = Before(placed=placed("new"), uid=None, fields=None, whole=None)
     given = (
-        record(2, history.FAILED, before=(before, new), created=("pods n/new",), why="it crashed"),
+        record(
+            2,
+            history.FAILED,
+            before=(before, new),
+            created=("pods n/new",),
+            made=("u2",),
+            why="it crashed",
+        ),
         record(1, model_version="v1", commit="abc"),
     )
     found = of_secret(to_secret("app", given))

@@ -7,6 +7,7 @@ from modelferry.rollout.changes.decide import Action, Change
 from modelferry.rollout.changes.placed import Placed
 from modelferry.rollout.manifests.load import ManifestObject
 from modelferry.rollout.release import rollback
+from modelferry.rollout.release.at_work import AtWork
 
 DEPLOYMENTS = Resource(
     api_version="apps/v1", kind="Deployment", plural="deployments", namespaced=True
@@ -128,3 +129,95 @@ def test_it_survives_being_written_down() -> None:
     for found in rollback.snapshot([change(live({"a": 1}, {"f:a": {}})), change(None)]):
         assert rollback.Before.from_json(found.to_json()) == found
     assert PODS.kind == "Pod"
+
+
+def new(name: str = "x") -> rollback.Before:
+    return rollback.Before(placed=placed(name=name), uid=None, fields=None, whole=None)
+
+
+def of_kubectl() -> dict:
+    return live({"a": 1}, {"f:a": {}}, manager="kubectl-client-side-apply")
+
+
+def with_ours(body: dict) -> dict:
+    """As it is once we have applied to it as well."""
+    entries = [*body["metadata"]["managedFields"], *live({}, {})["metadata"]["managedFields"]]
+    return {**body, "metadata": {**body["metadata"], "managedFields": entries}}
+
+
+def test_what_somebody_made_after_a_killed_run_had_looked_is_what_was_there() -> None:
+    (found,) = rollback.snapshot([change(of_kubectl())], [new()])
+    assert found.uid == "u1"
+    (ours,) = rollback.snapshot([change(live({"a": 1}, {"f:a": {}}))], [new()])
+    assert ours.uid is None, "the killed run itself had made it"
+    assert rollback.made_before([ours], [change(live({}, {"f:a": {}}))]) == {"u1"}
+    assert rollback.made_before([found], [change(of_kubectl())]) == frozenset()
+
+
+def back(*seen: Any, made: tuple[str, ...] = (), **more: Any) -> rollback.WayBack:
+    values: dict[str, Any] = {"release": "n/app", "tags": {}} | more
+    return rollback.way_back(seen, made=made, **values)
+
+
+def test_only_what_our_applies_made_is_removed() -> None:
+    touched = with_ours(of_kubectl())
+    assert [uid(entry) for _, entry in back((new(), touched), made=("u1",)).gone] == ["u1"]
+    found = back((new(), touched))
+    assert not found.gone
+    assert found.notes == ("pod/x was made by somebody else meanwhile, and stays",)
+    assert back((new(), live({}, {"f:a": {}}))).gone, "nobody else has ever written to it"
+    assert back((new(), None)) == back((new(), of_kubectl()))
+
+
+def uid(body: Any) -> str:
+    return body["metadata"]["uid"]
+
+
+def test_what_another_release_has_taken_is_left_alone() -> None:
+    theirs = live({"a": 5}, {"f:a": {}})
+    theirs["metadata"]["annotations"] = {"modelferry/release": "n/other"}
+    (known,) = rollback.snapshot([change(live({"a": 1}, {"f:a": {}}))])
+    for before in (known, new()):
+        found = back((before, theirs), made=("u1",))
+        assert not found.gone
+        assert not found.back
+        assert found.notes == ("pod/x belongs to release n/other by now, and is left alone",)
+
+
+def known(**at_work: Any) -> rollback.Before:
+    spec = {"containers": [{"name": "a", "image": "r.io/app:main"}]}
+    body = live(spec, {"f:containers": {'k:{"name":"a"}': {"f:image": {}, "f:name": {}}}})
+    (found,) = rollback.snapshot([change(body)], at_work={placed().key: AtWork(**at_work)})
+    return found
+
+
+def test_what_had_come_to_its_end_is_not_run_again() -> None:
+    successor = live({}, {"f:a": {}}, uid="u2")
+    found = back((known(ended=True), successor), made=("u2",))
+    assert [uid(body) for _, body in found.gone] == ["u2"]
+    assert not found.back
+    assert found.notes == ("pod/x had come to its end before, and is not run again",)
+    assert back((known(ended=True), live({}, {}))).back, "it was not replaced"
+    assert not back((known(ended=True, ready=False), live({}, {}))).back, "it has failed, and has"
+
+
+def test_what_was_not_ready_before_is_not_waited_for() -> None:
+    found = back((known(ready=False), live({}, {})))
+    assert found.not_awaited == {placed().key}
+    assert not back((known(), live({}, {}))).not_awaited
+
+
+def test_a_tag_that_was_moved_comes_back_as_the_digest_that_ran() -> None:
+    ran, other = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+    before = known(digests={"a": ran})
+    assert rollback.tagged([before]) == {"r.io/app:main"}
+
+    def image(tags: dict[str, str]) -> str:
+        (body,) = (entry.body for entry in back((before, live({}, {})), tags=tags).back)
+        return body["spec"]["containers"][0]["image"]
+
+    assert image({"r.io/app:main": other}) == f"r.io/app@{ran}"
+    assert image({"r.io/app:main": ran}) == "r.io/app:main"
+    assert image({}) == "r.io/app:main"
+    (note,) = back((before, live({}, {})), tags={"r.io/app:main": other}).notes
+    assert note.startswith("pod/x is back by digest: r.io/app:main means another image by now")

@@ -153,6 +153,7 @@ class Rollout:
     previous_image: str | None
     url: str | None
     diff: str = ""  # what was changed, for people; without secret values
+    notices: tuple[str, ...] = ()  # what a person should know although all went well
     release: int | None = None  # its number in the history, if one is kept
     image: str | None = None  # of a rollback by hand: what runs now, by digest
     of: int | None = None  # the release that it returned to

@@ -152,6 +152,7 @@ def to_json(report: RunReport) -> str:
             "objects": list(report.rollout.objects),
             "previous-image": report.rollout.previous_image,
             "url": report.rollout.url,
+            "notices": list(report.rollout.notices),
         },
     }
     return json.dumps(body, indent=2, ensure_ascii=False) + "\n"
@@ -235,6 +236,7 @@ def _facts(report: RunReport) -> str:
         rows.append(("objects", ", ".join(f"`{_cell(name)}`" for name in report.rollout.objects)))
         if report.rollout.url:
             rows.append(("url", _cell(report.rollout.url)))
+        rows += [("! notice", _cell(notice)) for notice in report.rollout.notices]
     if not rows:
         return ""
     return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from types import MappingProxyType
 
 from modelferry.artifacts import PushedImage, Rollout, RolloutState
 from modelferry.cluster import connect
@@ -26,6 +25,7 @@ from modelferry.rollout.changes import diff, dry_run
 from modelferry.rollout.changes.decide import Change, plain
 from modelferry.rollout.changes.marks import marked
 from modelferry.rollout.changes.place import Placement, place
+from modelferry.rollout.changes.unread import unread
 from modelferry.rollout.manifests import images
 from modelferry.rollout.manifests.load import ManifestObject
 from modelferry.rollout.manifests.load import load as load_manifests
@@ -36,15 +36,14 @@ from modelferry.rollout.release.history import Record
 from modelferry.rollout.release.rollback import Before
 from modelferry.rollout.release.stale import Intent
 from modelferry.rollout.release.turn import Turn
-from modelferry.rollout.watching import evidence, restarts, watch
+from modelferry.rollout.spec import DeploySpec
 from modelferry.rollout.watching.board import Applied, Board
 from modelferry.rollout.watching.readiness import watched
-from modelferry.stages.verify import asks_pods, chosen, require, verify
+from modelferry.stages.verify import asks_pods, chosen, require, see_through
 from modelferry.values import Digest, ImageRef
 
 log = logging.getLogger("modelferry.deploy")
 
-_LAST_LOOK_S = 60.0  # for a pod that is moved elsewhere while it is asked
 _UNKNOWN_DIGEST = Digest("sha256:" + "0" * 64)  # stands for the image that is not built yet
 
 
@@ -128,6 +127,7 @@ def deploy(
             turn.guard_live(intent, *name, planned)
         shown = diff.render(planned)
         log.info("what changes:\n%s", shown)
+        notices = unread(planned)
         at_work = look(target.cluster, planned, pushed.ref.name)
         before = rollback.snapshot(planned, now.inherited, at_work)
         now.made |= rollback.made_before(before, planned)
@@ -143,13 +143,17 @@ def deploy(
         ):
             applied = apply.carry_out(now.cluster, planned, deadline=deadline, made=now.made)
             apply.unstick(now.cluster.on(until=deadline), applied)
-            address = _verify(plan, release, now, applied, old_pods, context)
+            board = _board(spec, release, applied, old_pods)
+            verified = see_through(spec, now, board, release.reference, context=context)
         now.end(history.SUCCEEDED)
+    for notice in (notices := (*notices, *verified.unasked)):
+        log.warning("%s", notice)
     return Rollout(
         state=RolloutState.SUCCEEDED,
         objects=tuple(entry.label for entry in applied),
         previous_image=previous,
-        url=address,
+        url=verified.url,
+        notices=notices,
         diff=shown,
         release=now.number,
     )
@@ -165,32 +169,17 @@ def _told_with(shown: str) -> Iterator[None]:
         raise
 
 
-def _verify(
-    plan: DeployPlan,
-    release: _Release,
-    now: Turn,
-    applied: Sequence[Applied],
-    old_pods: frozenset[str],
-    context: RunContext,
-) -> str | None:
-    """Ready, right by what the user asks of it, and still ready then. Gives its address, if it
-    has one."""
-    spec = plan.spec
-    asked = [entry for entry, _ in chosen(spec, applied, release.reference)]
-    board = Board(
+def _board(
+    spec: DeploySpec, release: _Release, applied: Sequence[Applied], old_pods: frozenset[str]
+) -> Board:
+    asked = chosen(spec, applied, release.reference)
+    return Board(
         targets=applied,
         by_tag={release.reference: release.digest} if spec.deploy_by == "tag" else {},
         old_pods=old_pods,
-        checked=[entry.key for entry in asked],
+        checked=[entry.key for entry, _ in asked],
         epoch_s=time.time() - time.monotonic(),
     )
-    _follow(now, board, spec.timeout_s)
-    ends = restarts.ends(pod for entry in asked for pod in board.pods(entry))
-    address = verify(spec, now.cluster, applied, release.reference, context=context, heed=now.heed)
-    if asked or spec.check_url:
-        now.check()
-        _follow(now, board, min(spec.timeout_s, _LAST_LOOK_S), asked, ends)
-    return address
 
 
 def _record(
@@ -278,18 +267,3 @@ def _old_pods(plan: DeployPlan, cluster: Cluster, placement: Placement) -> froze
     return frozenset(
         pod["metadata"]["uid"] for name in namespaces for pod in cluster.list(PODS, name)[0]
     )
-
-
-def _follow(
-    now: Turn,
-    board: Board,
-    timeout_s: float,
-    asked: Sequence[Applied] = (),
-    ends: restarts.Ends = MappingProxyType({}),
-) -> None:
-    """`ends`: how often the containers of what was `asked` had ended by then."""
-    outcome = watch.follow(now.cluster, board, timeout_s=timeout_s, heed=now.heed)
-    ended = [found for entry in asked for found in restarts.since(ends, entry, board.pods(entry))]
-    if ended or not outcome.ready:
-        outcome = replace(outcome, findings=(*ended, *outcome.findings))
-        raise evidence.failure(now.cluster, board, outcome, timeout_s)

@@ -1,11 +1,13 @@
-"""The last part of deploy: is what is ready also right, by what the user asks of it?"""
+"""The last part of deploy: is what was applied ready, and also right by what the user asks?"""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from modelferry.apptest.junit import in_workspace
 from modelferry.apptest.smoke import SmokeGround, smoke_ground
@@ -15,10 +17,21 @@ from modelferry.plan.spec import RunContext
 from modelferry.rollout.manifests.load import ManifestObject
 from modelferry.rollout.reach import new_pods, pod_checks, url, url_checks
 from modelferry.rollout.reach.new_pods import Object, Way
+from modelferry.rollout.release.turn import Turn
 from modelferry.rollout.spec import DeploySpec
-from modelferry.rollout.watching.board import Applied
+from modelferry.rollout.watching import evidence, restarts, watch
+from modelferry.rollout.watching.board import Applied, Board
+
+_LAST_LOOK_S = 60.0  # for a pod that is moved elsewhere while it is asked
 
 log = logging.getLogger("modelferry.deploy")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    url: str | None
+    unasked: tuple[str, ...] = ()  # what was to be checked, and had no pod
+
 
 Chosen = Sequence[tuple[Applied, int]]
 
@@ -48,6 +61,35 @@ def chosen(spec: DeploySpec, applied: Sequence[Applied], image: str) -> Chosen:
     ]
 
 
+def see_through(
+    spec: DeploySpec, now: Turn, board: Board, image: str, *, context: RunContext
+) -> Verified:
+    """Ready, right by what the user asks of it, and still ready then."""
+    asked = chosen(spec, board.targets, image)
+    _follow(now, board, spec.timeout_s)
+    ends = restarts.ends(pod for entry, _ in asked for pod in board.pods(entry))
+    verified = verify(spec, now.cluster, board.targets, image, context=context, heed=now.heed)
+    if asked or spec.check_url:
+        now.check()
+        _follow(now, board, min(spec.timeout_s, _LAST_LOOK_S), asked, ends)
+    return verified
+
+
+def _follow(
+    now: Turn,
+    board: Board,
+    timeout_s: float,
+    asked: Chosen = (),
+    ends: restarts.Ends = MappingProxyType({}),
+) -> None:
+    """`ends`: how often the containers of what was `asked` had ended by then."""
+    outcome = watch.follow(now.cluster, board, timeout_s=timeout_s, heed=now.heed)
+    ended = [e for entry, _ in asked for e in restarts.since(ends, entry, board.pods(entry))]
+    if ended or not outcome.ready:
+        outcome = replace(outcome, findings=(*ended, *outcome.findings))
+        raise evidence.failure(now.cluster, board, outcome, timeout_s)
+
+
 def verify(
     spec: DeploySpec,
     cluster: Cluster,
@@ -57,12 +99,13 @@ def verify(
     context: RunContext,
     heed: Callable[[], None],
     environ: Mapping[str, str] = os.environ,
-) -> str | None:
-    """The url, if there is one. Raises RolloutFailed, or TunnelError where no pod is reached.
+) -> Verified:
+    """Raises RolloutFailed, or TunnelError where no pod is reached.
     `heed` raises to end it: a newer run takes over, once the suite that runs is at its end."""
     asked = chosen(spec, applied, image)
+    unasked: list[str] = []
     if spec.checks:
-        pod_checks.run(
+        unasked += pod_checks.run(
             cluster,
             asked,
             spec.checks,
@@ -71,18 +114,20 @@ def verify(
             heed=heed,
         )
     if spec.smoke_tests:
-        _smoke(spec, spec.smoke_tests, cluster, asked, context, heed, environ)
-    if not spec.check_url:
-        return url.find(cluster, applied, image)
-    return url_checks.run(
-        cluster,
-        applied,
-        image,
-        spec.checks,
-        workspace=context.workspace,
-        start_timeout_s=spec.start_timeout_s,
-        heed=heed,
-    )
+        unasked += _smoke(spec, spec.smoke_tests, cluster, asked, context, heed, environ)
+    if spec.check_url:
+        address = url_checks.run(
+            cluster,
+            applied,
+            image,
+            spec.checks,
+            workspace=context.workspace,
+            start_timeout_s=spec.start_timeout_s,
+            heed=heed,
+        )
+    else:
+        address = url.find(cluster, applied, image)
+    return Verified(url=address, unasked=tuple(unasked))
 
 
 def _smoke(
@@ -93,8 +138,10 @@ def _smoke(
     context: RunContext,
     heed: Callable[[], None],
     environ: Mapping[str, str],
-) -> None:
-    """On one new pod of each workload: they are alike, and a suite may take long."""
+) -> list[str]:
+    """On one new pod of each workload: they are alike, and a suite may take long. What is told of
+    those that have none."""
+    unasked: list[str] = []
     with smoke_ground(
         workspace=context.workspace,
         temp=_made(context.temp),
@@ -110,7 +157,8 @@ def _smoke(
                 cluster, target, port, test, most=1, heed=heed, listen_on=ground.listen_on
             )
             if not visited:
-                log.warning("%s has no pod of the new template: no smoke tests", target.label)
+                unasked.append(f"no smoke tests on {target.label}: it has no pod of this release")
+    return unasked
 
 
 def _smoke_one(

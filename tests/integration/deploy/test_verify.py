@@ -243,6 +243,27 @@ def test_a_way_that_closes_is_no_failed_check(
     assert "check failed" not in str(raised.value)
 
 
+def test_settings_that_nobody_reads_again_are_told(deploy: Deploy, images: Images) -> None:
+    settings = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: app}\ndata: {a: '1'}\n---\n"
+    manifest = settings + SERVE.replace(
+        "ports:", "envFrom: [{configMapRef: {name: app}}]\n          ports:"
+    )
+    assert deploy(manifest, images[0]).notices == ()
+    (notice,) = deploy(manifest.replace("'1'", "'2'"), images[0]).notices
+    assert notice.startswith("configmap/app changes, and deployment/score reads it but is not")
+    assert deploy(manifest.replace("'1'", "'3'"), images[1]).notices == ()
+
+
+def test_checks_that_find_no_pod_are_told(
+    deploy: Deploy, images: Images, caplog: pytest.LogCaptureFixture
+) -> None:
+    manifest = SERVE.replace("spec:\n  selector", "spec:\n  replicas: 0\n  selector", 1)
+    rollout = deploy(manifest, images[0], checks="GET /", smoke_tests="exit 3")
+    told = "on deployment/score: it has no pod of this release"
+    assert rollout.notices == (f"no checks {told}", f"no smoke tests {told}")
+    assert rollout.notices[0] in caplog.text
+
+
 def test_a_pod_that_crashes_under_the_checks_ends_them(deploy: Deploy, images: Images) -> None:
     began = time.monotonic()
     manifest = DEPLOYMENT.replace("MODUS", "crash")

@@ -91,8 +91,10 @@ def run(
     workspace: Path,
     start_timeout_s: float,
     heed: Callable[[], None],
-) -> None:
-    """Raises RolloutFailed naming the first check that failed, or TunnelError without a channel."""
+) -> list[str]:
+    """What is told of those that have no pod. Raises RolloutFailed naming the first check that
+    failed, or TunnelError without a channel."""
+    unasked: list[str] = []
 
     def look(target: Applied, pod: Object, way: Way) -> None:
         heed()
@@ -119,7 +121,8 @@ def run(
                     log.info("no answer may have been the way's fault: asking once more")
 
         if not new_pods.visit(cluster, target, port, ask, most=_PODS, heed=heed):
-            log.warning("%s has no pod of the new template: nothing is checked", target.label)
+            unasked.append(f"no checks on {target.label}: it has no pod of this release")
+    return unasked
 
 
 def _see_it_runs(cluster: Cluster, target: Applied, pod: Object, way: Way) -> None:

@@ -136,7 +136,16 @@ def _look(
         force=False,
         tolerate=tolerate,
     )
-    return _Way(target=target, pin=pin, planned=planned, gone=gone, away=away)
+    known = {change.placed.key: change for change in planned}
+    there = {key for key, change in known.items() if change.live is not None}
+    order = rollback.kinds_last([change.placed for change in planned], there)
+    return _Way(
+        target=target,
+        pin=pin,
+        planned=tuple(known[placed.key] for placed in order),
+        gone=gone,
+        away=away,
+    )
 
 
 def shown(planned: Sequence[Change], away: Removals) -> str:

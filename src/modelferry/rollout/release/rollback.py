@@ -156,7 +156,7 @@ class WayBack:
 
 
 def way_back(
-    seen: Iterable[tuple[Before, Object | None]],
+    seen: Sequence[tuple[Before, Object | None]],
     *,
     release: str,
     made: Collection[str],
@@ -189,10 +189,23 @@ def way_back(
                 not_awaited.add(before.key)
     return WayBack(
         gone=tuple(gone),
-        back=ordered(back),
+        back=kinds_last(ordered(back), {before.key for before, live in seen if live}),
         not_awaited=frozenset(not_awaited),
         notes=tuple(notes),
     )
+
+
+def kinds_last(objects: Sequence[Placed], there: Collection[str]) -> tuple[Placed, ...]:
+    """A kind that loses a version goes back after its objects (`there`: keys of those that can be
+    written now): one that bears fields of a version that is gone can be written no more."""
+
+    def is_late(placed: Placed) -> bool:
+        group = placed.manifest.name.partition(".")[2]
+        mine = (entry for entry in objects if entry.resource.group == group)
+        is_kind = placed.resource.kind == "CustomResourceDefinition"
+        return is_kind and all(entry.key in there for entry in mine)
+
+    return tuple(sorted(objects, key=is_late))
 
 
 def where_moved(

@@ -127,7 +127,7 @@ def undo(
     problems: list[str] = []
     tags = {image: digest for image in rollback.tagged(befores) if (digest := meaning(image))}
     way = rollback.way_back(
-        _seen(cluster, befores, problems),
+        tuple(_seen(cluster, befores, problems)),
         release=release_mark(now.release, now.namespace),
         made=now.made,
         tags=tags,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from modelferry.cluster.resources import PODS, Resource
@@ -221,3 +222,11 @@ def test_a_tag_that_was_moved_comes_back_as_the_digest_that_ran() -> None:
     assert image({}) == "r.io/app:main"
     (note,) = back((before, live({}, {})), tags={"r.io/app:main": other}).notes
     assert note.startswith("pod/x is back by digest: r.io/app:main means another image by now")
+
+
+def test_a_kind_goes_back_after_its_objects_where_they_can_be_written_now() -> None:
+    kind = placed("CustomResourceDefinition", "basins.example.org")
+    basin = placed("Basin", "deep")
+    basin = replace(basin, resource=replace(basin.resource, api_version="example.org/v1"))
+    assert rollback.kinds_last([kind, basin], {basin.key}) == (basin, kind)
+    assert rollback.kinds_last([kind, basin], ()) == (kind, basin)

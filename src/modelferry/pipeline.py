@@ -18,7 +18,7 @@ from modelferry.apptest.spec import AppTests
 from modelferry.artifacts import Image, PushedImage, ResolvedModel, TestedImage, Verdict
 from modelferry.image.run_images import RunImages, run_images
 from modelferry.image.spec import BuildSpec
-from modelferry.last_release.base_images import base_layers
+from modelferry.last_release.base_images import find_base
 from modelferry.last_release.compare import compare
 from modelferry.last_release.destination import Destination
 from modelferry.last_release.take import model_changed, released_model, take_release
@@ -195,9 +195,7 @@ def _build(
             annotations=context.annotations,
             load=plan.tests is not None or plan.push is None,
             destination=to,
-            base=partial(
-                base_layers, spec, to.push.access if to else None, images and images.engine
-            ),
+            base=partial(find_base, spec, to.push.access if to else None, images and images.engine),
             temp=context.temp,
             workspace=context.workspace,
         )

@@ -21,7 +21,7 @@ from modelferry.image.spec import BuildSpec
 from modelferry.last_release.destination import Destination
 from modelferry.sources.copies import Copies
 from modelferry.sources.open_model import OpenModel
-from modelferry.stages.build import Base, build_image
+from modelferry.stages.build import FindBase, build_image
 
 MADE_BY = "org.example.made-by"
 
@@ -105,7 +105,7 @@ class Yard:
         load: bool = True,
         in_context: bool = False,
         images: RunImages | None = None,
-        base: Base = lambda _: None,
+        base: FindBase = lambda _, __: None,
         annotations: tuple[tuple[str, str], ...] | None = None,
         **chosen: object,
     ) -> Image:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelferry.artifacts import Image, Layer, Model, PushedImage, TestedImage, Verdict
+from modelferry.image.app.base_copy import BaseImage
 from modelferry.image.released import Released
 from modelferry.image.spec import RegistryLogin
 from modelferry.last_release.changed import BuildKey
@@ -14,7 +15,7 @@ from modelferry.last_release.read import read_released
 from modelferry.plan.spec import ManagedTags, PushPlan
 from modelferry.registry.client import Registry
 from modelferry.stages.push import push_image
-from modelferry.values import Digest, ImageRef
+from modelferry.values import ImageRef
 from tests.contracts.image_yard import Yard
 
 MAIN = ManagedTags(image="mf-main", app="mf-main-app", fallback_image=None, fallback_app=None)
@@ -35,7 +36,7 @@ class ReleaseYard:
     def __init__(self, yard: Yard, plan: PushPlan, folder: Path) -> None:
         self.yard, self.plan, self.folder = yard, replace(plan, managed=MAIN), folder
         self.registry = Registry(plan.access)
-        self.base: tuple[Digest, ...] | None = None
+        self.base: BaseImage | None = None
 
     def release(
         self,
@@ -56,7 +57,7 @@ class ReleaseYard:
             destination=Destination(
                 push=self.plan, registry=self.registry, released=released, key=key
             ),
-            base=lambda _: self.base,
+            base=lambda _, __: self.base,
             annotations=annotations,
             builder=builder,
             login=login,

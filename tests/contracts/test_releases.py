@@ -14,6 +14,7 @@ import pytest
 
 from modelferry.artifacts import Model
 from modelferry.engine import Engine
+from modelferry.image.app.base_copy import BaseImage
 from modelferry.image.model_record import FILES
 from modelferry.last_release.changed import BuildKey
 from modelferry.plan.spec import PushPlan
@@ -144,7 +145,8 @@ def test_the_finished_image_has_the_files_and_is_else_the_apps(world: World) -> 
     yard = world.yard.yard
     without = world.release(None)
     paths = ("/lib/m", "/tmp/m", "/home/app/m", "/data/m", "/model/m", "/new/deep/m")
-    world.yard.base = tuple(layer.diff_id for layer in without.image.layers[:1])
+    bottom = tuple(layer.diff_id for layer in without.image.layers[:1])
+    world.yard.base = BaseImage(diff_ids=bottom)
     found = world.release(yard.model(*paths, size=9))
     assert order(found) == "aMaaa"
     before, after = (listing(world.engine, release.image.engine_id) for release in (without, found))
@@ -170,7 +172,7 @@ def test_a_layer_that_deletes_the_models_folder_stays_below_it(
         f"{TOOLS}\nRUN mkdir /model && touch /model/example\nRUN rm -rf /model\n"
         "COPY app.txt /srv/app.txt\nRUN mkdir /model\n",
     )
-    world.yard.base = ()
+    world.yard.base = BaseImage(diff_ids=())
     model = yard.model("/model/m")
     found = world.release(model)
     assert order(found) in ("aaaMaa", "aaaaaM")  # containerd's folders may be opaque when made anew

@@ -101,6 +101,11 @@ class Released:
             if layer.descriptor.digest in self.present
         }
 
+    def and_others(self, layers: Sequence[ReleasedLayer]) -> Released:
+        """With these, which are there or on their way."""
+        present = self.present.union(layer.descriptor.digest for layer in layers)
+        return replace(self, others=(*self.others, *layers), present=present)
+
     def elsewhere(self, repository: str) -> dict[Digest, str]:
         """The other repositories of the registry that have a blob."""
         return {

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import PurePosixPath
 
 from modelferry.artifacts import Layer
+from modelferry.errors import BuildError
 from modelferry.image.app.layers import SavedApp
+from modelferry.image.app.packing import Content
 from modelferry.image.layer_entries import LayerEntries, Record, Traces, scan_layer
+from modelferry.image.model_layers import Placements
 from modelferry.image.placement import Fit, fit_model, names_asked, paths_asked, unread_layers
 from modelferry.image.seam import ReleasedStack
 from modelferry.image.workers import Stop, side_by_side
@@ -26,18 +30,21 @@ def fit_app(
     records: Mapping[Digest, Record],
     released: ReleasedStack | None,
     base: Sequence[Digest] | None,
+    scanned: Mapping[Digest, Traces],
     stop: Stop,
 ) -> Fit:
     """`base`: the base image's diff ids, None where nobody knows them. Layers that no record tells
-    enough of are read side by side, from this machine where they are here, else in the registry."""
+    enough of, and that were not `scanned` for these paths, are read side by side, from this machine
+    where they are here, else in the registry."""
     names = names_asked(paths)
 
+    def scan(layer: Layer) -> Traces:
+        known = scanned.get(layer.diff_id)
+        return _scan(app, layer, names, stop) if known is None else known
+
     def entries(layer: Layer) -> LayerEntries:
-        return LayerEntries(
-            layer.diff_id,
-            record=records.get(layer.diff_id),
-            scan=lambda: _scan(app, layer, names, stop),
-        )
+        record = records.get(layer.diff_id)
+        return LayerEntries(layer.diff_id, record=record, scan=partial(scan, layer))
 
     stack = [entries(layer) for layer in app.image.layers]
     unread = unread_layers(stack, paths_asked(paths))
@@ -49,6 +56,31 @@ def fit_app(
         log.warning("%s", fit.notice)
     log.info("the model lies above %d of the app's %d layers", fit.seam, len(stack))
     return fit
+
+
+def guess_on_base(
+    paths: Sequence[PurePosixPath],
+    base: Sequence[tuple[Digest, Content]],
+    stop: Stop,
+) -> tuple[Placements | None, Mapping[Digest, Traces]]:
+    """Where the files go right above this base, and what was read for it; no placements where they
+    cannot stand there: what lies above may mend that. `base`: bottom first, by diff id."""
+    names = names_asked(paths)
+
+    def scan(content: Content) -> Traces:
+        return scan_layer(content.read, content.size_bytes, "", names, stop)
+
+    calls = [partial(scan, content) for _, content in base]
+    traces = side_by_side(calls, "entries", stop, most=_READERS)
+    scanned = {diff_id: found for (diff_id, _), found in zip(base, traces, strict=True)}
+    stack = [
+        LayerEntries(diff_id, record=None, scan=partial(scanned.__getitem__, diff_id))
+        for diff_id, _ in base
+    ]
+    try:
+        return fit_model(paths, stack, base_layers=len(stack)).placements, scanned
+    except BuildError:
+        return None, scanned
 
 
 def _scan(app: SavedApp, layer: Layer, names: frozenset[str], stop: Stop) -> Traces:

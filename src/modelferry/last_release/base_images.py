@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from modelferry.apptest.spec import AppTests
 from modelferry.errors import FerryError
+from modelferry.image.app.base_copy import BaseImage
 from modelferry.image.recipe.dockerfile import Recipe, read_recipe
 from modelferry.image.spec import BuildSpec
 from modelferry.registry.access import RegistryAccess
@@ -57,14 +59,14 @@ def current_digests(
 ) -> DigestOf:
     """What each image is now, asked where the build would take it from: the engine, for its own
     builds without `pull`, else its registry. `own` is how this run reaches its own registry."""
-    from modelferry.image.recipe.base import digest_in_engine
+    from modelferry.image.recipe.base import image_in_engine
     from modelferry.registry.client import Registry
 
     local = _local(build, engine)
 
     def ask(image: ImageRef) -> str | None:
-        if local and (found := digest_in_engine(local, image)):
-            return found
+        if local and (found := image_in_engine(local, image)):
+            return found.digest or found.image_id
         try:
             return Registry(_access(image, own)).head_manifest(
                 image.repository, image.tag or "latest"
@@ -76,14 +78,20 @@ def current_digests(
     return ask
 
 
-def base_layers(
-    build: BuildSpec, own: RegistryAccess | None, engine: Engine | None, platform: str
-) -> Sequence[Digest] | None:
-    """The base image's diff ids, bottom first; None where nobody tells. A builder that pulls a base
-    keeps it to itself: its registry is asked where the engine does not have what it took."""
-    from modelferry.image.recipe.base import diff_ids_in_engine
-    from modelferry.last_release.read import read_diff_ids
-    from modelferry.registry.client import Registry
+def find_base(
+    build: BuildSpec,
+    own: RegistryAccess | None,
+    engine: Engine | None,
+    platform: str,
+    known: Collection[Digest] | None,
+) -> BaseImage | None:
+    """The base image that the build takes; None where nobody tells.
+
+    `known`: diff ids of layers that are where the image goes. Its registry is asked for a base
+    that has others, or may have: nothing is known, or the engine does not have it. With None its
+    diff ids are enough, from wherever they are told.
+    """
+    from modelferry.image.recipe.base import image_in_engine
 
     try:
         base = recipe_of(build, None).base
@@ -91,16 +99,42 @@ def base_layers(
         return None
     image = _parsed(base) if base else None
     if image is None:
-        return None if base else ()
-    in_engine = diff_ids_in_engine(engine, image) if engine else None
-    if in_engine and _local(build, engine):
-        return in_engine
+        return None if base else BaseImage(diff_ids=())
+    local = _local(build, engine)
+    there = image_in_engine(local, image) if local else None
+    if there:
+        in_engine = BaseImage(diff_ids=there.diff_ids, image_id=there.image_id)
+        if there.digest is None or (known and set(there.diff_ids) <= set(known)):
+            return in_engine
+        named = replace(image, digest=there.digest)
+        return _in_registry(named, own, platform, in_engine) or in_engine
+    return None if known and local else _in_registry(image, own, platform, None)
+
+
+def _in_registry(
+    image: ImageRef, own: RegistryAccess | None, platform: str, taken: BaseImage | None
+) -> BaseImage | None:
+    """Asked by the digest that the engine took. None where the registry does not tell, or means
+    another image now than was `taken`."""
+    from modelferry.last_release.read import read_image_layers
+    from modelferry.registry.client import Registry
+
     try:
-        registry = Registry(_access(image, own))
+        registry = Registry(_access(image, own), patient=False)
+        layers = read_image_layers(registry, image, platform)
     except FerryError as error:
-        log.debug("%s: %s", image, error)
-        return in_engine
-    return read_diff_ids(registry, image, platform) or in_engine
+        log.info("The base image %s comes out of Docker: %s", image, error.what)
+        return None
+    diff_ids = tuple(layer.diff_id for layer in layers)
+    if not diff_ids or (taken and diff_ids != taken.diff_ids):
+        return None
+    return BaseImage(
+        diff_ids=diff_ids,
+        layers=layers,
+        host=image.registry,
+        read_range=registry.read_range,
+        image_id=taken.image_id if taken else None,
+    )
 
 
 def _local(build: BuildSpec, engine: Engine | None) -> Engine | None:

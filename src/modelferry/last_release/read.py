@@ -108,13 +108,17 @@ def read_pushed_app(
     )
 
 
-def read_diff_ids(
+def read_image_layers(
     registry: Registry, image: ImageRef, platform: str | None
-) -> tuple[Digest, ...] | None:
-    """Bottom first; None where the registry does not tell."""
-    reference = image.digest or image.tag or "latest"
-    found, _ = _find(registry, image.repository, (reference,), platform)
-    return tuple(layer.diff_id for layer in _layers(found)) or None
+) -> tuple[ReleasedLayer, ...]:
+    """Bottom first; none where there is no such image, or it cannot be read. FerryError from a
+    registry that does not answer or refuses us."""
+    try:
+        found = _get(registry, image.repository, image.digest or image.tag or "latest", platform)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        log.info("%s tells us nothing: %s", image, error)
+        return ()
+    return _layers(found)
 
 
 def _read(

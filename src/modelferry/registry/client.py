@@ -12,6 +12,7 @@ from modelferry.registry.access import RegistryAccess
 from modelferry.registry.answers import Answer
 from modelferry.registry.keychain import find_credentials
 from modelferry.registry.manifests import ACCEPT, StoredManifest, digest_of
+from modelferry.registry.patience import FIRST_S
 from modelferry.registry.session import Session
 from modelferry.registry.tokens import Scopes
 from modelferry.registry.transport import Transport
@@ -26,9 +27,18 @@ _RANGE_BYTES = 8 << 20  # of one request
 class Registry:
     """Thread-safe. Repositories are named without the registry's host."""
 
-    def __init__(self, access: RegistryAccess, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self,
+        access: RegistryAccess,
+        environ: Mapping[str, str] = os.environ,
+        *,
+        patient: bool = True,
+    ) -> None:
+        """`patient`: waits for one that is away for a minute, as in a restart."""
         self.host = access.host
         self._transport = Transport(access, find_credentials(access, environ))
+        if not patient:
+            self._transport.lasting_s = FIRST_S
         self._uploads: dict[str, Uploads] = {}
 
     def stop(self) -> None:

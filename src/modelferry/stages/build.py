@@ -8,57 +8,48 @@ bytes are fixed here: what is tested is what will be pushed.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from modelferry.artifacts import AppManifest, Image, LocalFile, Model, ModelFile
-from modelferry.errors import ModelChanged
+from modelferry.artifacts import Layer, LocalFile
+from modelferry.errors import FerryError, ModelChanged
+from modelferry.image.app.base_copy import BaseCopy, BaseImage
 from modelferry.image.app.buildx import NO_CACHE, Cache, build_app, push_app, registry_cache
 from modelferry.image.app.in_context import files_in_context
-from modelferry.image.app.layers import SavedApp, app_in_engine, app_in_registry
-from modelferry.image.compose import (
-    MANIFEST_TYPE,
-    Composition,
-    compose,
-    model_labels,
-    platform_of,
+from modelferry.image.app.layer_journal import read_journals
+from modelferry.image.app.layers import (
+    SavedApp,
+    app_in_engine,
+    app_in_registry,
+    diff_ids_in_engine,
 )
-from modelferry.image.layer_entries import Record
-from modelferry.image.model_layers import Placements, guess_placements
-from modelferry.image.placement import Fit
-from modelferry.image.released import Released, compose_app, keep_released
+from modelferry.image.app.packing import Content
+from modelferry.image.compose import platform_of
+from modelferry.image.released import Released
 from modelferry.image.run_images import RunImages
+from modelferry.image.sending import Blob, Send, Sending
 from modelferry.image.spec import BuildSpec
-from modelferry.image.stack import fit_app
-from modelferry.image.stream import ReadInOrder
-from modelferry.image.transfer import Transfer
-from modelferry.image.workers import Stop
+from modelferry.image.workers import Stop, in_thread
 from modelferry.last_release.destination import Destination
 from modelferry.last_release.read import read_pushed_app
+from modelferry.registry.delivery import Delivery
 from modelferry.registry.transport import is_loopback
 from modelferry.sources.open_model import OpenModel
-from modelferry.values import Digest, format_bytes
+from modelferry.stages.carrier import App, Built, Carrier
+from modelferry.values import Digest
 
 log = logging.getLogger("modelferry.build")
 
 Pairs = tuple[tuple[str, str], ...]
-Base = Callable[[str], Sequence[Digest] | None]  # of an image of which platform
+
+# The base image of a build for this platform. Given the diff ids of layers that are where the
+# image goes, its registry is asked for the others; given None, its diff ids alone are wanted.
+FindBase = Callable[[str, Collection[Digest] | None], BaseImage | None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Built:
-    image: Image
-    model: Model | None
-    fetched_bytes: int
-    fetch_s: float  # some of it beside the app's build
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _App:
-    saved: SavedApp
-    image_id: str | None  # None where no engine has it
+OnBase = Callable[[Sequence[tuple[Digest, Content]]], None]
 
 
 def build_image(
@@ -69,7 +60,7 @@ def build_image(
     annotations: Pairs,
     load: bool,
     destination: Destination | None,
-    base: Base = lambda _: None,
+    base: FindBase = lambda _, __: None,
     temp: Path,
     workspace: Path,
 ) -> Built:
@@ -77,24 +68,29 @@ def build_image(
 
     `images`: None without an engine, which a `builder` of its own needs for tests alone. `load`:
     into the engine, for its tests. Without a destination nothing will travel, so the app's layers
-    are not compressed. `base` tells the base image's diff ids, for a first release. A model that
-    changes meanwhile is read anew, at most twice.
+    are not compressed. A model that changes meanwhile is read anew, at most twice.
     """
     folder = temp / "image"
     folder.mkdir(mode=0o700)
-    carrier = _Carrier(model, images if load else None, destination)
+    sending = Sending()
+    carrier = Carrier(model, images if load else None, destination)
+    maker = (
+        _Pushed(spec, destination, base, folder)
+        if destination and spec.builder != "docker"
+        else _InEngine(spec, images, destination, base, folder, sending)
+    )
     try:
-        carrier.begin_early()
+        begun = carrier.begin_early()
         with files_in_context(model.on_disk if model else (), spec.context, spec.file):
-            app = _make_app(spec, images, destination, folder, workspace)
-        while True:
-            try:
-                return carrier.carry(app, base, annotations)
-            except ModelChanged as error:
-                carrier.begin_anew(error)
+            app = maker.make(workspace, None if begun else carrier.begin_on_base)
+        built = _carry(carrier, app, maker.base_diff_ids, annotations)
+        sending.finish()
     except BaseException:
-        carrier.abandon()
+        carrier.end()
+        sending.abandon()
         raise
+    sent_bytes = built.image.uploaded_bytes + sending.sent_bytes
+    return replace(built, image=replace(built.image, uploaded_bytes=sent_bytes))
 
 
 def build_target(
@@ -112,42 +108,148 @@ def build_target(
         return build_app(spec, images, "target", temp=folder, workspace=workspace)
 
 
-def _make_app(
-    spec: BuildSpec,
-    images: RunImages | None,
-    destination: Destination | None,
-    folder: Path,
-    workspace: Path,
-) -> _App:
-    """A builder of its own pushes the app to where the image goes; all else is in the engine."""
-    cache = _cache(destination)
-    if destination and spec.builder != "docker":
-        access = destination.push.access
+def _carry(
+    carrier: Carrier, app: App, base: Callable[[], Sequence[Digest] | None], annotations: Pairs
+) -> Built:
+    while True:
+        try:
+            return carrier.carry(app, base, annotations)
+        except ModelChanged as error:
+            carrier.begin_anew(error)
+
+
+class _Pushed:
+    """A builder of its own pushes the app to where the image goes."""
+
+    def __init__(
+        self, spec: BuildSpec, destination: Destination, base: FindBase, folder: Path
+    ) -> None:
+        self._spec, self._to, self._base, self._folder = spec, destination, base, folder
+        self._platform = ""
+
+    def make(self, workspace: Path, _: OnBase | None) -> App:
+        to, access = self._to, self._to.push.access
         digest = push_app(
-            spec,
-            destination.push.name,
+            self._spec,
+            to.push.name,
             plain_http=access.plain_http or is_loopback(access.host),
-            temp=folder,
+            temp=self._folder,
             workspace=workspace,
-            cache=cache,
+            cache=_cache(to),
         )
-        registry = destination.registry
-        config, layers = read_pushed_app(registry, destination.push.repository, digest)
-        return _App(saved=app_in_registry(config, layers, registry.read_range), image_id=None)
-    if images is None:
-        raise AssertionError("preflight has an engine where one is needed")
-    image_id = build_app(spec, images, "app", temp=folder, workspace=workspace, cache=cache)
-    saved = app_in_engine(
-        images.engine,
-        image_id,
-        folder,
-        released=destination.released if destination else Released(),
-        read_range=destination.registry.read_range if destination else None,
-        travels=destination is not None,
-        run_label=images.run_label,
-        stop=Stop(),
+        config, layers = read_pushed_app(to.registry, to.push.repository, digest)
+        self._platform = platform_of(config)
+        return App(saved=app_in_registry(config, layers, to.registry.read_range), image_id=None)
+
+    def base_diff_ids(self) -> Sequence[Digest] | None:
+        found = self._base(self._platform, None)
+        return found.diff_ids if found else None
+
+
+class _InEngine:
+    """The app is built in the engine, or loaded into it; its layers come out of there, but for
+    those that the image's registry has, or the base's."""
+
+    def __init__(
+        self,
+        spec: BuildSpec,
+        images: RunImages | None,
+        destination: Destination | None,
+        base: FindBase,
+        folder: Path,
+        sending: Sending,
+    ) -> None:
+        if images is None:
+            raise AssertionError("preflight has an engine where one is needed")
+        self._spec, self._images, self._to, self._folder = spec, images, destination, folder
+        self._released = destination.released if destination else Released()
+        self._find, self._sending = base, sending
+        self._platform = spec.platform or images.engine.facts.platform
+        ask = partial(base, self._platform)
+        self._base = BaseCopy(ask, self._send_from, folder, sending) if destination else None
+
+    def make(self, workspace: Path, on_base: OnBase | None) -> App:
+        """`on_base` is given the base's layers, if they can be read, while the app is built."""
+        known = self._released.blobs()
+        if self._base:
+            self._base.begin(known)
+        telling = (
+            in_thread(partial(self._tell, self._base, on_base), "base")
+            if self._base and on_base
+            else None
+        )
+        image_id = build_app(
+            self._spec,
+            self._images,
+            "app",
+            temp=self._folder,
+            workspace=workspace,
+            cache=_cache(self._to),
+        )
+        if self._base and known and self._base.found() is None:
+            bottom = diff_ids_in_engine(self._images.engine, image_id)[:1]
+            if not known.keys() >= set(bottom):  # another base than the last release's
+                self._base.begin(())
+        app = App(saved=self._take(image_id), image_id=image_id)
+        if telling:
+            telling.result()
+        return app
+
+    def base_diff_ids(self) -> Sequence[Digest] | None:
+        found = self._base.found() if self._base else self._find(self._platform, None)
+        return found.diff_ids if found else None
+
+    def _tell(self, copy: BaseCopy, on_base: OnBase) -> None:
+        base, label = copy.found(), self._images.run_label
+        if base is None:
+            return
+        engine, image_id = self._images.engine, base.image_id
+        here = read_journals(engine, image_id, base.diff_ids, run_label=label) if image_id else {}
+        layers = [(each, here.get(each) or copy.content(each)) for each in base.diff_ids]
+        readable = [(diff_id, content) for diff_id, content in layers if content]
+        if not layers or len(readable) < len(layers):
+            return
+        try:
+            on_base(readable)
+        except FerryError as error:
+            log.info("the model waits for the app: %s", error.what)
+
+    def _take(self, image_id: str) -> SavedApp:
+        to, images, base = self._to, self._images, self._base
+        return app_in_engine(
+            images.engine,
+            image_id,
+            self._folder,
+            released=self._released.and_others(base.arrived()) if base else self._released,
+            read_range=base.read_range(to.registry.read_range) if to and base else None,
+            travels=to is not None,
+            run_label=images.run_label,
+            stop=Stop(),
+            on_new=self._send,
+        )
+
+    def _send(self, layer: Layer) -> None:
+        blob = layer.descriptor
+        if self._to:
+            self._sending.begin(
+                Blob(digest=blob.digest, size_bytes=blob.size_bytes, read=layer.read),
+                _delivery(self._to).send,
+            )
+
+    def _send_from(self, base: BaseImage) -> Send:
+        if self._to is None:
+            raise AssertionError("a base is copied to where the image goes")
+        return _delivery(self._to, base).send
+
+
+def _delivery(to: Destination, base: BaseImage | None = None) -> Delivery:
+    """A base that is in the same registry is mounted."""
+    mounted = base.layers if base and base.host == to.registry.host else ()
+    return Delivery(
+        registry=to.registry,
+        repository=to.push.repository,
+        sources={layer.descriptor.digest: layer.repository for layer in mounted},
     )
-    return _App(saved=saved, image_id=image_id)
 
 
 def _cache(destination: Destination | None) -> Cache:
@@ -156,147 +258,3 @@ def _cache(destination: Destination | None) -> Cache:
         return NO_CACHE
     app = destination.released.app
     return registry_cache(destination.push.name, app.tag if app else None)
-
-
-class _Carrier:
-    """Has the model carried to where the image goes: begun on a guess of its place while the app
-    is built, and begun anew where the guess was wrong or the model changed."""
-
-    def __init__(
-        self,
-        model: OpenModel | None,
-        load_into: RunImages | None,
-        destination: Destination | None,
-    ) -> None:
-        self._model, self._load_into, self._to = model, load_into, destination
-        self._released = destination.released if destination else Released()
-        self._key = destination.key if destination else None
-        self._transfer: Transfer | None = None
-        self._uploaded_bytes = 0
-
-    def begin_early(self) -> None:
-        guess = guess_placements(self._paths, self._released.models())
-        if guess:
-            self._begin(guess)
-
-    def carry(
-        self,
-        app: _App,
-        base: Base,
-        annotations: Pairs,
-    ) -> Built:
-        fit = self._fit(app.saved, base)
-        placements = fit.placements if fit else {}
-        transfer = self._transfer
-        if transfer is None or transfer.placements != placements:
-            transfer = self._begin(placements)
-        layers, files = transfer.layers()
-        model = self._model.check(files) if self._model else None
-        composed = compose(
-            app.saved.image,
-            layers,
-            seam=fit.seam if fit else None,
-            labels=model_labels(model) if model else (),
-            annotations=(*annotations, *self._key_annotations),
-        )
-        composed = keep_released(composed, self._released.images)
-        engine_id = transfer.finish(composed) or composed.config.digest
-        return Built(
-            image=_image(
-                composed,
-                engine_id,
-                self._uploaded_bytes + transfer.uploaded_bytes,
-                self._app_manifest(app, composed, fit.records if fit else {}),
-            ),
-            model=model,
-            fetched_bytes=self._model.fetched_bytes if self._model else 0,
-            fetch_s=transfer.seconds,
-        )
-
-    def begin_anew(self, error: ModelChanged) -> None:
-        """With what the storage has now; raises `error` when that was done often enough."""
-        if self._model is None:
-            raise error
-        self.abandon()
-        self._key = None  # it is that of the model before
-        self._model = self._model.again(error)
-
-    def abandon(self) -> None:
-        if self._transfer:
-            self._transfer.abandon()
-            self._uploaded_bytes += self._transfer.uploaded_bytes
-            self._transfer = None
-
-    @property
-    def _key_annotations(self) -> Pairs:
-        return self._key.annotations if self._key else ()
-
-    @property
-    def _files(self) -> tuple[ModelFile, ...]:
-        return self._model.resolved.files if self._model else ()
-
-    @property
-    def _paths(self) -> list[PurePosixPath]:
-        return [file.image_path for file in self._files]
-
-    def _begin(self, placements: Placements) -> Transfer:
-        self.abandon()
-        to = self._to
-        self._transfer = Transfer(
-            self._files,
-            placements,
-            self._model.reader if self._model else _nothing_to_read,
-            released=self._released.models(),
-            upload=partial(to.registry.upload_blob, to.push.repository) if to else None,
-            load_into=self._load_into,
-        )
-        return self._transfer
-
-    def _fit(self, app: SavedApp, base: Base) -> Fit | None:
-        if not self._files:
-            return None
-        is_first = self._released.stack is None  # later ones go by the release before
-        return fit_app(
-            app,
-            self._paths,
-            records=self._released.records,
-            released=self._released.stack,
-            base=base(platform_of(app.image.config)) if is_first else None,
-            stop=Stop(),
-        )
-
-    def _app_manifest(
-        self, app: _App, image: Composition, records: Mapping[Digest, Record]
-    ) -> AppManifest | None:
-        if self._to is None or self._to.push.managed is None:
-            return None
-        own = compose_app(
-            app.saved.image,
-            image=image,
-            image_id=app.image_id,
-            records=records,
-            key=self._key_annotations,
-        )
-        return AppManifest(config=own.config_bytes, manifest=own.manifest_bytes)
-
-
-def _nothing_to_read(*_: object) -> ReadInOrder:
-    raise AssertionError("a transfer without files reads nothing")
-
-
-def _image(
-    composed: Composition, engine_id: str, uploaded_bytes: int, app: AppManifest | None
-) -> Image:
-    image = Image(
-        config=composed.config_bytes,
-        manifest=composed.manifest_bytes,
-        manifest_media_type=MANIFEST_TYPE,
-        digest=composed.manifest.digest,
-        engine_id=engine_id,
-        layers=composed.layers,
-        app=app,
-        uploaded_bytes=uploaded_bytes,
-    )
-    count, size = len(image.layers), format_bytes(image.size_bytes)
-    log.info("image %s: %d layers, %s", engine_id, count, size)
-    return image

@@ -9,7 +9,7 @@ import pytest
 from modelferry.artifacts import Descriptor, Layer
 from modelferry.image.app.layers import SavedApp
 from modelferry.image.compose import GZIP_LAYER_TYPE, AppImage
-from modelferry.image.layer_entries import Record
+from modelferry.image.layer_entries import Record, Traces
 from modelferry.image.placement import Fit
 from modelferry.image.seam import ReleasedStack
 from modelferry.image.stack import fit_app
@@ -67,8 +67,17 @@ def fit(
     records: dict[Digest, Record] | None = None,
     base: tuple[Digest, ...] | None = None,
     released: ReleasedStack | None = None,
+    scanned: dict[Digest, Traces] | None = None,
 ) -> Fit:
-    return fit_app(saved, [MODEL], records=records or {}, released=released, base=base, stop=Stop())
+    return fit_app(
+        saved,
+        [MODEL],
+        records=records or {},
+        released=released,
+        base=base,
+        scanned=scanned or {},
+        stop=Stop(),
+    )
 
 
 def _warned(caplog: pytest.LogCaptureFixture) -> list[str]:

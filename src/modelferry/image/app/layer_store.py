@@ -35,7 +35,7 @@ log = logging.getLogger("modelferry.image")
 
 _STEP = 1 << 20
 _IMAGES, _LAYERS = "/modelferry/images", "/modelferry/layers"  # where the store is in the container
-_HEADERS, _CONTENT = 2, 1  # tar-split's types of entries
+HEADERS, CONTENT = 2, 1  # tar-split's types of entries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +61,10 @@ def read_layer_store(
     from docker.errors import DockerException
 
     try:
-        with engine_files(engine, image_id, _folders(engine), run_label) as store:
+        with engine_files(engine, image_id, folders(engine), run_label) as store:
             config = store.read(f"{_IMAGES}/imagedb/content/sha256/{hex_of(image_id)}")
             check_digest(image_id, hashlib.sha256(config).hexdigest())
-            chains = dict(zip(diff_ids, _chain_ids(diff_ids), strict=True))
+            chains = dict(zip(diff_ids, chain_ids(diff_ids), strict=True))
             tars = {
                 diff_id: _layer(store, diff_id, chains[diff_id], folder, stop) for diff_id in wanted
             }
@@ -74,17 +74,26 @@ def read_layer_store(
     return StoredLayers(config=config, tars=tars)
 
 
-def _folders(engine: Engine) -> dict[str, str]:
+def folders(engine: Engine) -> dict[str, str]:
     root, driver = engine.facts.data_root, engine.facts.driver
     return {str(root / "image" / driver): _IMAGES, str(root / driver): _LAYERS}
+
+
+def read_journal(store: EngineFiles, chain: Digest) -> bytes:
+    """What tar-split wrote of a layer, a line of JSON an entry."""
+    return gzip.decompress(store.read(f"{_entry(chain)}/tar-split.json.gz"))
+
+
+def _entry(chain: Digest) -> str:
+    """Where the store tells of a layer."""
+    return f"{_IMAGES}/layerdb/sha256/{hex_of(chain)}"
 
 
 def _layer(
     store: EngineFiles, diff_id: Digest, chain: Digest, folder: Path, stop: Stop
 ) -> FileRange:
-    entry = f"{_IMAGES}/layerdb/sha256/{hex_of(chain)}"
-    place = store.read(f"{entry}/cache-id").decode()
-    journal = gzip.decompress(store.read(f"{entry}/tar-split.json.gz"))
+    place = store.read(f"{_entry(chain)}/cache-id").decode()
+    journal = read_journal(store, chain)
     contents = folder / f"{hex_of(diff_id)}.contents"
     target = folder / f"{hex_of(diff_id)}.tar"
     try:
@@ -106,11 +115,11 @@ def _assemble(journal: bytes, packed: IO[bytes]) -> Iterator[bytes]:
     with tarfile.open(fileobj=packed, mode="r:") as tar:
         members = {_inside(member.name): member for member in tar}
         for line in journal.splitlines():
-            entry: dict[str, Any] = json.loads(line)
-            if entry["type"] == _HEADERS:
-                yield base64.b64decode(entry["payload"])
-            elif entry["type"] == _CONTENT and entry.get("size"):
-                yield from _content(tar, members[_name(entry)], entry["size"])
+            found: dict[str, Any] = json.loads(line)
+            if found["type"] == HEADERS:
+                yield base64.b64decode(found["payload"])
+            elif found["type"] == CONTENT and found.get("size"):
+                yield from _content(tar, members[_name(found)], found["size"])
 
 
 def _content(tar: tarfile.TarFile, member: tarfile.TarInfo, size: int) -> Iterator[bytes]:
@@ -136,7 +145,7 @@ def _inside(name: str) -> str:
     return name.strip("/").partition("/")[2]
 
 
-def _chain_ids(diff_ids: Sequence[Digest]) -> Iterator[Digest]:
+def chain_ids(diff_ids: Sequence[Digest]) -> Iterator[Digest]:
     """image-spec, config.md, "Layer ChainID"."""
     chain = Digest("")
     for diff_id in diff_ids:

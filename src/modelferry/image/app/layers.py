@@ -141,7 +141,7 @@ def _take(
 ) -> StoredLayers | StoredBlobs:
     """Layer by layer, if the registry has some of them; what it has none of, `docker save` gives
     faster as a whole."""
-    diff_ids = _diff_ids(engine, image_id)
+    diff_ids = diff_ids_in_engine(engine, image_id)
     stored: StoredLayers | StoredBlobs | None = None
     if any(diff_id in there for diff_id in diff_ids):
         lacking = dict.fromkeys(diff_id for diff_id in diff_ids if diff_id not in there)
@@ -162,7 +162,7 @@ def _take(
     return stored
 
 
-def _diff_ids(engine: Engine, image_id: str) -> tuple[Digest, ...]:
+def diff_ids_in_engine(engine: Engine, image_id: str) -> tuple[Digest, ...]:
     response = engine.request("GET", f"/images/{image_id}/json")
     engine.check(response, f"look at image {image_id}")
     return tuple(response.json()["RootFS"].get("Layers") or ())

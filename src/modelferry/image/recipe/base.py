@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from modelferry.engine import Engine
 from modelferry.values import Digest, ImageRef
 
 
-def digest_in_engine(engine: Engine, image: ImageRef) -> str | None:
-    """The digest under which its registry knows it; for an image that came from none, its ID."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageInEngine:
+    image_id: str
+    diff_ids: tuple[Digest, ...]  # bottom first
+    digest: Digest | None  # under which its registry knows it; None for one that came from none
+
+
+def image_in_engine(engine: Engine, image: ImageRef) -> ImageInEngine | None:
     found = _inspect(engine, image)
     if found is None:
         return None
-    for known in found.get("RepoDigests") or ():
-        if ImageRef.parse(known).name == image.name:
-            return known.partition("@")[2]
-    return found["Id"]
-
-
-def diff_ids_in_engine(engine: Engine, image: ImageRef) -> tuple[Digest, ...] | None:
-    """Of its layers, bottom first; None where the engine does not have it."""
-    found = _inspect(engine, image)
-    return None if found is None else tuple(found["RootFS"].get("Layers") or ())
+    known = (ImageRef.parse(reference) for reference in found.get("RepoDigests") or ())
+    return ImageInEngine(
+        image_id=found["Id"],
+        diff_ids=tuple(found["RootFS"].get("Layers") or ()),
+        digest=next((each.digest for each in known if each.name == image.name), None),
+    )
 
 
 def _inspect(engine: Engine, image: ImageRef) -> dict[str, Any] | None:

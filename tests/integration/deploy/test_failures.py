@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from modelferry.artifacts import PushedImage, Rollout
 from modelferry.cluster.client import Cluster
 from modelferry.cluster.resources import PODS, Resource
 from modelferry.errors import InputError, RolloutError, RolloutFailed
+from modelferry.rollout.watching import telling
 from modelferry.values import Digest
 
 Deploy = Callable[..., Rollout]
@@ -195,7 +197,7 @@ def test_image_that_is_not_there(deploy: Deploy, images: Images) -> None:
     started = time.monotonic()
     with pytest.raises(RolloutFailed, match=r"cannot be pulled: .*not found"):
         deploy(workload("Deployment"), gone)
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 25  # it is asked for twice
 
 
 def test_a_tag_that_the_node_has_from_before(deploy: Deploy, images: Images) -> None:
@@ -220,6 +222,23 @@ def test_quota(deploy: Deploy, images: Images, cluster: Cluster, namespace: str)
     for kind in ("Deployment", "StatefulSet"):
         with pytest.raises(RolloutFailed, match=r"its pods are refused: .*exceeded quota: none"):
             deploy(workload(kind), images[0])
+
+
+def test_what_keeps_a_pod_is_told_long_before_the_time_is_up(
+    deploy: Deploy,
+    images: Images,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(telling, "_SAYINGS_S", 3)
+    monkeypatch.setattr(telling, "_LOG_S", 5)
+    caplog.set_level(logging.INFO)
+    with pytest.raises(RolloutFailed):
+        deploy(workload("Deployment", mode="sick"), images[0], timeout_s=20)
+    before, _, _ = caplog.text.partition("not ready after")
+    assert before.count("Readiness probe failed: HTTP probe failed with statuscode: 500") == 1
+    assert before.count("  | the weights are not there yet") == 1
+    assert re.search(r"pod score-\S+ \(deployment/score\): container score is not ready", before)
 
 
 def test_a_failing_check(deploy: Deploy, images: Images) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from modelferry.cluster.resources import EVENTS, PODS, REPLICA_SETS, Resource
 from modelferry.rollout.objects import ownership, stuck
+from modelferry.rollout.objects.conditions import is_true
 from modelferry.rollout.objects.podspec import containers, images
 from modelferry.rollout.watching import trouble
 from modelferry.rollout.watching.event_log import EventLog
@@ -146,6 +147,14 @@ class Board:
         owners = self._owned(REPLICA_SETS, target, live) if live["kind"] == "Deployment" else ()
         pods = [pod for owner in (live, *owners) for pod in self._owned(PODS, target, owner)]
         return ownership.current_pods(live, pods, owners)
+
+    def unready(self, target: Applied) -> tuple[tuple[Object, str], ...]:
+        """Pods of the current template, with what their probes said last."""
+        return tuple(
+            (pod, self._events.probe_of(pod["metadata"]["uid"]))
+            for pod in self.pods(target)
+            if not is_true(pod, "Ready")
+        )
 
     def _owned(self, resource: Resource, target: Applied, owner: Object) -> tuple[Object, ...]:
         return self._seen.owned_by((resource, target.namespace), owner["metadata"]["uid"])

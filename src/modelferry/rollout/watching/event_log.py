@@ -27,6 +27,7 @@ class EventLog:
     _versions: dict[str, str] = field(default_factory=dict)  # of every event heard
     _newest: dict[str, Object] = field(default_factory=dict)  # trouble, by the uid it is about
     _claims: dict[_Name, Object] = field(default_factory=dict)  # likewise, by the claim's name
+    _probes: dict[str, str] = field(default_factory=dict)  # what they said last, by the pod's uid
     _autoscaled: set[str] = field(default_factory=set)
     _listed: set[str | None] = field(default_factory=set)  # namespaces
 
@@ -50,6 +51,8 @@ class EventLog:
         pulled = trouble.pulled_image(event)
         if pulled and uid not in self.old_pods:
             self.pulled.add(pulled)
+        if event.get("reason") == "Unhealthy":
+            self._probes[uid] = " ".join(event.get("message", "").split())[:300]
         if trouble.is_autoscaled(event):
             self._autoscaled.add(uid)
         elif about.get("kind") == "PersistentVolumeClaim":
@@ -62,6 +65,10 @@ class EventLog:
     def trouble_of(self, uid: str) -> Trouble | None:
         event = self._newest.get(uid)
         return trouble.of_event(event) if event else None
+
+    def probe_of(self, uid: str) -> str:
+        """What a probe of the pod said last; empty when none has failed."""
+        return self._probes.get(uid, "")
 
     def is_autoscaled(self, uid: str) -> bool:
         """A node is on its way for this pod."""

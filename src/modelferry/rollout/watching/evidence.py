@@ -14,11 +14,10 @@ from modelferry.rollout.objects.conditions import conditions, is_true, text
 from modelferry.rollout.objects.podspec import containers
 from modelferry.rollout.watching.board import Board
 from modelferry.rollout.watching.event_log import telling
-from modelferry.rollout.watching.findings import Finding
+from modelferry.rollout.watching.findings import Finding, Outcome
 from modelferry.rollout.watching.running_image import container_statuses
 from modelferry.rollout.watching.states import Done
 from modelferry.rollout.watching.trouble import Trouble
-from modelferry.rollout.watching.watch import Outcome
 from modelferry.values import format_duration
 
 Object = Mapping[str, Any]

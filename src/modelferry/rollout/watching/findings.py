@@ -93,3 +93,13 @@ class Judgement:
     findings: tuple[Finding, ...] = ()
     first_seen: Mapping[_Key, float] = field(default_factory=dict)
     until: float = math.inf
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """`ready`, or `findings` (something failed), or neither: the time was up."""
+
+    ready: bool
+    findings: tuple[Finding, ...]
+    states: tuple[tuple[Applied, State], ...]
+    unseen: str = ""  # the cluster did not answer in the end, and how

@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import queue
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from modelferry.cluster.client import Cluster
 from modelferry.cluster.resources import EVENTS, PODS, REPLICA_SETS
 from modelferry.progress import heartbeat
 from modelferry.rollout.watching.board import Board
 from modelferry.rollout.watching.feed import Feed, News
-from modelferry.rollout.watching.findings import Applied, Finding
+from modelferry.rollout.watching.findings import Applied, Outcome
 from modelferry.rollout.watching.inventory import Place
-from modelferry.rollout.watching.states import Done, Failed, Figure, State
-
-log = logging.getLogger("modelferry.rollout")
+from modelferry.rollout.watching.states import Done
+from modelferry.rollout.watching.telling import LastLines, Teller
 
 _TICK_S = 0.5  # graces run out without an event
 _LAST_LOOK_S = 5.0  # beyond the time limit, for what the watches may have missed
-_NAMED = 5  # of what is waited for
 _SILENCE_S = 2.0  # a watch that breaks and goes on at once is nobody's business
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """`ready`, or `findings` (something failed), or neither: the time was up."""
-
-    ready: bool
-    findings: tuple[Finding, ...]
-    states: tuple[tuple[Applied, State], ...]
-    unseen: str = ""  # the cluster did not answer in the end, and how
 
 
 def follow(
@@ -51,7 +38,7 @@ def follow(
     sight = _Sight(cluster, board, clock)
     deadline = clock() + timeout_s
     doubted_at = math.inf
-    teller = _Teller()
+    teller = Teller(LastLines(cluster))
     try:
         sight.open()
         with heartbeat(lambda: f"waiting for {teller.waiting_for}", every_s=15):
@@ -63,7 +50,7 @@ def follow(
                 if not sight.covers(-math.inf) and now < deadline:
                     continue
                 outcome = _judge(board, now)
-                teller.tell(outcome)
+                teller.tell(outcome, board, now)
                 if outcome.ready:
                     return outcome
                 if now < deadline and not any(found.is_final for found in outcome.findings):
@@ -156,59 +143,3 @@ class _Sight:
                 self._board.replace(*news.place, news.content)
             case "event":
                 self._board.put(*news.place, news.event_type, news.content)
-
-
-@dataclass(slots=True)
-class _Teller:
-    """Writes a line for each change, and none for what stayed as it was."""
-
-    waiting_for: str = "the cluster's answer"
-    _figures: dict[str, tuple[Figure, ...]] = field(default_factory=dict)
-    _lines: dict[str, str] = field(default_factory=dict)
-    _troubles: set[str] = field(default_factory=set)
-    _silence: str = ""
-
-    def tell_silence(self, why: str) -> None:
-        if why and not self._silence:
-            log.warning("%s; the rollout goes on, and is looked at again when it does", why)
-        if self._silence and not why:
-            log.info("the cluster answers again")
-        self._silence = why
-
-    def tell(self, outcome: Outcome) -> None:
-        waiting: list[str] = []
-        for target, state in outcome.states:
-            if not target.is_watched:
-                continue
-            line = _line(state, self._figures.get(target.key, ()))
-            plain = _line(state, state.figures)
-            if plain != self._lines.get(target.key):
-                log.info("%s: %s", target.label, line)
-            self._lines[target.key] = plain
-            self._figures[target.key] = state.figures
-            if not isinstance(state, Done):
-                waiting.append(f"{target.label} ({plain})")
-        more = f" and {len(waiting) - _NAMED} more" if waiting[_NAMED:] else ""
-        self.waiting_for = ", ".join(waiting[:_NAMED]) + more
-        for finding in outcome.findings:
-            if not finding.is_final and finding.cause not in self._troubles:
-                self._troubles.add(finding.cause)
-                log.warning("%s", finding.cause)
-
-
-def _line(state: State, before: Sequence[Figure]) -> str:
-    earlier = {figure.name: figure.value for figure in before}
-    figures = ", ".join(_figure(figure, earlier) for figure in state.figures)
-    match state:
-        case Done():
-            return "ready" + "".join(f", {part}" for part in (figures, state.notice) if part)
-        case Failed():
-            return f"failed: {state.reason}"
-        case _:
-            return ", ".join(filter(None, (figures, state.message)))
-
-
-def _figure(figure: Figure, earlier: Mapping[str, int]) -> str:
-    before = earlier.get(figure.name, figure.value)
-    value = f"{before}→{figure.value}" if before != figure.value else str(figure.value)
-    return f"{figure.name} {value} of {figure.of}"

@@ -41,6 +41,8 @@ if MODE == "crash-first":  # heals: what it needs comes a moment later
     if not marker.exists():
         marker.touch()
         sys.exit("the database is not there yet")
+if MODE == "sick":
+    print("the weights are not there yet", flush=True)
 if MODE == "eat":
     eaten = [bytearray(64 << 20) for _ in range(64)]
 if MODE == "end":

@@ -29,7 +29,7 @@ from modelferry.cluster.transport import Refused, Transport
 from modelferry.cluster.tunnel import TunnelError
 from modelferry.errors import FerryError, IdentityError, InputError, RolloutError
 from modelferry.plan.cluster import cluster_access
-from tests.service_account import documented_rules, log_in
+from tests.service_account import documented_rules, log_in, wait_for_account
 
 APP = """
 import http.server, threading
@@ -71,6 +71,7 @@ def cluster(kubeconfig: str) -> Cluster:
 def namespace(cluster: Cluster, unique: str) -> Iterator[str]:
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": unique}}
     made = cluster.apply(NAMESPACES, body, None)
+    wait_for_account(cluster, unique)
     yield unique
     cluster.delete(NAMESPACES, unique, None, uid=made["metadata"]["uid"])
 
@@ -394,7 +395,7 @@ def pod(cluster: Cluster, namespace: str, base_image: str) -> str:
         "spec": {"containers": [container], "terminationGracePeriodSeconds": 0},
     }
     cluster.apply(PODS, body, namespace)
-    until = time.monotonic() + 30
+    until = time.monotonic() + 90  # a fresh node has its first image to fetch
     while time.monotonic() < until:
         found = cluster.get(PODS, "app", namespace) or {}
         conditions = found.get("status", {}).get("conditions") or ()

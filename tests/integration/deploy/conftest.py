@@ -26,6 +26,7 @@ from modelferry.registry.client import Registry
 from modelferry.rollout.spec import DeploySpec, ImageRule
 from modelferry.stages import deploy as stage
 from modelferry.values import ImageRef, Secret
+from tests.service_account import wait_for_account
 
 APP = Path(__file__).parent / "app"
 
@@ -99,6 +100,7 @@ def cluster(testbed: Mapping[str, str]) -> Cluster:
 def namespace(cluster: Cluster, unique: str) -> Iterator[str]:
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": unique}}
     made = cluster.apply(NAMESPACES, body, None)
+    wait_for_account(cluster, unique)
     yield unique
     cluster.delete(NAMESPACES, unique, None, uid=made["metadata"]["uid"])
 

@@ -34,6 +34,7 @@ def run_context(environ: Mapping[str, str]) -> RunContext:
         commit=commit,
         branch=branch or None,
         server_url=environ.get("GITHUB_SERVER_URL") or None,
+        formed=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         default_branch=_text(event, "repository", "default_branch")
         if on_runner
         else git_default_branch(workspace),

@@ -11,6 +11,7 @@ from modelferry.artifacts import PushedImage
 from modelferry.image.released import COMMIT, RUN
 from modelferry.image.spec import BuildSpec
 from modelferry.registry.access import RegistryAccess
+from modelferry.rollout.release.stale import Intent
 from modelferry.rollout.spec import ClusterAccess, DeploySpec, RollbackSpec
 from modelferry.sources.spec import ModelLine, StorageAccess
 from modelferry.values import ImageRef
@@ -40,6 +41,11 @@ class RunContext:
     branch: str | None  # a pull request's own branch; the tag's name where a tag started the run
     server_url: str | None
     default_branch: str | None = None
+    formed: str = ""  # when this attempt began, ISO 8601 in UTC
+
+    @property
+    def intent(self) -> Intent:
+        return Intent.of(self.run_id, self.run_attempt, self.server_url, self.formed)
 
     @property
     def run_label(self) -> str:

@@ -34,7 +34,6 @@ from modelferry.rollout.release import history, rollback, turn, undo
 from modelferry.rollout.release.at_work import look
 from modelferry.rollout.release.history import Record
 from modelferry.rollout.release.rollback import Before
-from modelferry.rollout.release.stale import Intent
 from modelferry.rollout.release.turn import Turn
 from modelferry.rollout.spec import DeploySpec
 from modelferry.rollout.watching.board import Applied, Board
@@ -77,7 +76,7 @@ def prepare(plan: DeployPlan, *, built: ImageRef, context: RunContext) -> Target
     cluster = connect(plan.cluster)
     log.info("cluster: %s, Kubernetes %s", cluster.server, cluster.version())
     target = Target(cluster=cluster, namespace=plan.spec.namespace or cluster.namespace)
-    intent = Intent(context.run_id, context.run_attempt)
+    intent = context.intent
     marks = turn.marks(intent, plan.spec.release, target.namespace, release.digest, "")
     objects = [marked(found, marks, release.reference) for found in release.objects]
     placement = place(cluster, objects, target.namespace)
@@ -108,7 +107,7 @@ def deploy(
     release = _read(plan, pushed, context)
     for row in release.table:
         log.info("image: %s", row)
-    spec, intent = plan.spec, Intent(context.run_id, context.run_attempt)
+    spec, intent = plan.spec, context.intent
     with turn.taken(
         target.cluster,
         spec.release,

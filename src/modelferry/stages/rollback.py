@@ -46,7 +46,7 @@ def roll_back(plan: RollbackPlan, context: RunContext) -> Rollout:
     spec = plan.spec
     cluster = connect(plan.cluster)
     namespace = spec.namespace or cluster.namespace
-    intent = Intent(context.run_id, context.run_attempt)
+    intent = context.intent
     _target(turn.read(cluster, spec.release, namespace) or (), spec, namespace)
     with turn.taken(
         cluster, spec.release, namespace, intent, wait_s=spec.timeout_s, allow_older=True

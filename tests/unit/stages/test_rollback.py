@@ -83,7 +83,7 @@ def test_what_ends_it_is_on_record(
     monkeypatch.setattr(rollback.turn, "taken", lambda *_, **__: nullcontext(now))
     spec = SimpleNamespace(release="app", namespace="n", to=None, timeout_s=1.0)
     plan = cast("RollbackPlan", SimpleNamespace(spec=spec, cluster=None))
-    context = cast("RunContext", SimpleNamespace(run_id="2", run_attempt=1, commit=None))
+    context = cast("RunContext", SimpleNamespace(intent=Intent("2", 1), commit=None))
     with pytest.raises(raised):
         rollback.roll_back(plan, context)
     assert now.record

@@ -85,7 +85,7 @@ class Record:
         of = f" {self.of}" if self.of else ""
         parts = (  # `kubectl describe` cuts them off after 140 characters
             f"{self.verdict}{of} {self.started}",
-            f"run {self.run}",
+            f"run {self.intent.label}",
             f"commit {self.commit[:12]}" if self.commit else "",
             f"model {self.model_version}" if self.model_version else "",
             self.why,
@@ -268,7 +268,7 @@ def table(records: Sequence[Record]) -> str:
                 record.digest[:19],
                 record.model_version or "-",
                 record.commit[:12] or "-",
-                record.run,
+                record.intent.label,
                 record.why,
             )
         )

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from prove import deliveries, releases, sources, transfers, watching
+from prove import deliveries, releases, sources, transfers, turns, watching
 from prove.proof import Proof
 from prove.tally import HEADING, Tally, play_rounds, row
 
@@ -19,6 +19,7 @@ PROOFS = (
     *deliveries.PROOFS,
     *watching.PROOFS,
     *releases.PROOFS,
+    *turns.PROOFS,
 )
 
 

@@ -1,10 +1,12 @@
-"""One run of the deploy stage in a process of its own, which may kill itself at a chosen moment.
+"""One run of the deploy stage in a process of its own, which may kill or stop itself at a chosen
+moment.
 
 `python -m prove.release_run` reads its orders as JSON and answers in JSON on the last line.
 """
 
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -24,7 +26,7 @@ from modelferry.rollout.spec import DeploySpec
 from modelferry.stages import deploy as stage
 from modelferry.values import ImageRef
 
-_BOOKKEEPING = ("/leases/", "/leases", "/secrets/modelferry.")
+_BOOKKEEPING = re.compile(r"/leases(/|$)|/secrets/modelferry\.|/secrets$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +39,10 @@ class Orders:
     release: str = "app"
     attempt: int = 1
     timeout_s: float = 180.0
-    die: Literal["", "write", "watch", "rollback"] = ""
-    die_at: int = 0  # after so many writes, or looks
+    # `write` is any, `rollback` any in there; `send` is before one of the set's own, `apply` after
+    die: Literal["", "write", "send", "apply", "watch", "verdict", "rollback"] = ""
+    die_at: int = 0  # after so many of them
+    by: Literal["SIGKILL", "SIGSTOP"] = "SIGKILL"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,11 +112,16 @@ class Observed:
 
     def _observe_write(self) -> Any:
         def call(transport: Transport, method: str, path: str, **how: Any) -> Any:
-            answer = self._send(transport, method, path, **how)
             dry = ("dryRun", "All") in how.get("query", ()) or "dryRun" in (how.get("body") or {})
-            if method != "GET" and not dry and "/selfsubject" not in path:
-                if not any(part in path for part in _BOOKKEEPING):
-                    self.writes.append(time.time())
+            writes = method != "GET" and not dry and "/selfsubject" not in path
+            of_the_set = writes and not _BOOKKEEPING.search(path)
+            if of_the_set:
+                self._count("send")
+            answer = self._send(transport, method, path, **how)
+            if of_the_set:
+                self.writes.append(time.time())
+                self._count("apply")
+            if writes:
                 self._count(self._phase)
             return answer
 
@@ -127,6 +136,7 @@ class Observed:
 
     def _enter_rollback(self, *arguments: Any, **named: Any) -> None:
         self._phase = "rollback"
+        self._count("verdict")
         self._undo(*arguments, **named)
 
     def _count(self, phase: str) -> None:
@@ -134,7 +144,7 @@ class Observed:
             return
         self._counted += 1
         if self._counted == self._orders.die_at:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.Signals[self._orders.by])
 
 
 def main() -> int:

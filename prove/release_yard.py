@@ -54,14 +54,8 @@ class Ground:
         workspace = self.folder / str(self._count[0])
         workspace.mkdir()
         (workspace / "app.yaml").write_text(yaml.safe_dump_all(bodies))
-        given = Orders(
-            kubeconfig=str(self.yard.kubeconfig),
-            workspace=str(workspace),
-            namespace=self.namespace,
-            image=self.yard.image,
-            run=run,
-            **orders,
-        )
+        own = {"kubeconfig": str(self.yard.kubeconfig), "image": self.yard.image}
+        given = Orders(**own | orders, workspace=str(workspace), namespace=self.namespace, run=run)
         process = subprocess.Popen(
             [sys.executable, "-m", "prove.release_run"],
             stdin=subprocess.PIPE,

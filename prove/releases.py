@@ -15,7 +15,7 @@ from prove.release_yard import Ground, ground, release
 _SETTLE_S = 30.0  # more than the lease's life: two runs' starts and a busy machine
 
 
-def _said(found: Ground, name: str = "score") -> str:
+def said(found: Ground, name: str = "score") -> str:
     """What all three objects say; a mixture is told as one."""
     settings = (found.data(f"{name}-settings") or {}).get("said", "nothing")
     words = {settings}
@@ -40,7 +40,7 @@ def _concurrent(env: Mapping[str, str], count: int) -> Iterator[Play]:
                 runs.append(found.start(release(f"r{which}"), str(which)))
                 time.sleep(0.4 * (number % 4))
             answers = {run.number: run.answer() for run in runs}
-            return _judged(answers, str(first + count - 1), _said(found))
+            return _judged(answers, str(first + count - 1), said(found))
 
     yield play
 
@@ -85,9 +85,9 @@ def _two_releases(env: Mapping[str, str]) -> Iterator[Play]:
             one = found.start(release("a", name="one"), str(900 + number), release="one")
             two = found.start(release("b", name="two"), str(500 + number), release="two")
             answers = [run.answer() for run in (one, two)]
-            said = (_said(found, "one"), _said(found, "two"))
-            if any(answer is None or answer.status for answer in answers) or said != ("a", "b"):
-                return wrong(f"{said}: {answers}")
+            both = (said(found, "one"), said(found, "two"))
+            if any(answer is None or answer.status for answer in answers) or both != ("a", "b"):
+                return wrong(f"{both}: {answers}")
             return right()
 
     yield play
@@ -128,13 +128,13 @@ def _killed(env: Mapping[str, str]) -> Iterator[Play]:
             script = workloads.CRASH if next_is_bad else workloads.READY
             last = found.deploy(release("last", script), "102")
             waited_s = last.writes[0] - began if last.writes else 0.0
-            told = f"killed at {phase} {at}; then {_said(found)}, waited {waited_s:.0f} s, {last}"
+            told = f"killed at {phase} {at}; then {said(found)}, waited {waited_s:.0f} s, {last}"
             if waited_s > LIFE_S + _SETTLE_S:
                 return wrong(f"it was blocked for too long: {told}")
             if next_is_bad:
-                good = last.status == 8 and last.rolled_back and _said(found) == "good"
+                good = last.status == 8 and last.rolled_back and said(found) == "good"
                 return red() if good else wrong(f"not back: {told}")
-            good = last.status == 0 and _said(found) == "last"
+            good = last.status == 0 and said(found) == "last"
             return right() if good else wrong(f"no convergence: {told}")
 
     yield play

@@ -73,6 +73,7 @@ def _apply(
         except Refused as refused:
             passes = _has_moved(refused) or (fresh and _NOT_YET.search(refused.message))
             if not passes or clock() > until:
+                cluster.terms.permit()  # it may be a newer run's object by now
                 raise
             sleep(_POLL_S)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,12 +18,12 @@ from modelferry.cluster import connect
 from modelferry.cluster.access import ClusterAccess
 from modelferry.cluster.client import WRITTEN_S, Cluster
 from modelferry.cluster.resources import LEASES, SECRETS, Resource
-from modelferry.errors import RolloutError
+from modelferry.errors import Cancelled, RolloutError
 from modelferry.rollout import apply
 from modelferry.rollout.changes import dry_run
 from modelferry.rollout.changes.place import place
 from modelferry.rollout.manifests.load import ManifestObject
-from modelferry.rollout.release import claim, history, turn, waiting
+from modelferry.rollout.release import claim, history, turn, undo, waiting
 from modelferry.rollout.release.book import Book
 from modelferry.rollout.release.claim import BEAT_S
 from modelferry.rollout.release.history import Record
@@ -141,6 +142,19 @@ def test_who_cannot_renew_must_not_write(cluster: Cluster, namespace: str, hold:
         hold.check()
 
 
+def test_the_winner_is_named_when_it_is_over_by_then(
+    cluster: Cluster, namespace: str, hold: Hold
+) -> None:
+    operations = [
+        {"op": "replace", "path": "/spec/holderIdentity", "value": ""},
+        {"op": "replace", "path": "/metadata/annotations/modelferry~1run", "value": "201/1"},
+    ]
+    apply.amend(cluster, LEASES, NAME, namespace, operations)
+    hold._renewed -= 3600
+    with pytest.raises(Superseded, match="run 200 lost its turn to run 201"):
+        hold.check()
+
+
 def test_nobody_writes_once_the_lease_is_given_back(hold: Hold) -> None:
     hold.release()
     with pytest.raises(RolloutError, match="given back"):
@@ -155,6 +169,29 @@ def test_a_lease_that_somebody_deleted_is_made_anew(
     hold._renewed -= 3600  # as after an outage
     hold.check()
     assert claim.holder(lease(cluster, namespace)) == mine
+
+
+def test_a_cancel_does_not_wait_for_what_is_being_removed(cluster: Cluster, namespace: str) -> None:
+    held = settings(a="1")
+    held = {**held, "metadata": {**held["metadata"], "finalizers": ["example.org/hold"]}}
+    live = cluster.apply(CONFIG_MAPS, held, namespace)
+    found = [ManifestObject(body=held, file="app.yaml", line=1, lines={})]
+    placed = place(cluster, found, namespace).objects
+
+    def cancel(*_: object) -> None:
+        raise Cancelled
+
+    before = signal.signal(signal.SIGALRM, cancel)
+    signal.setitimer(signal.ITIMER_REAL, 1.0)
+    began = time.monotonic()
+    try:
+        with pytest.raises(Cancelled):
+            undo.remove_all(cluster, placed, {placed[0].key: live}, began + 60)
+        assert time.monotonic() - began < 5
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        operations = [{"op": "remove", "path": "/metadata/finalizers"}]
+        cluster.patch(CONFIG_MAPS, "settings", namespace, operations)
 
 
 # Waiting for it

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ def test_on_a_runner() -> None:
     assert (context.run_id, context.run_attempt) == ("123", 2)
     assert (context.repository, context.server_url) == ("team/app", "https://github.com")
     assert (context.commit, context.branch) == ("a" * 40, "main")
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(context.formed)) < timedelta(minutes=1)
 
 
 def test_a_pull_request_has_its_own_branch() -> None:

@@ -68,6 +68,12 @@ def holder(found: Object) -> Claim | None:
     return Claim.parse(text) if text else None
 
 
+def last(found: Object) -> Intent | None:
+    """The run that held it last, which may be over by now."""
+    text = (found["metadata"].get("annotations") or {}).get(RUN)
+    return Intent.parse(text) if text else None
+
+
 def renewed(found: Object) -> str:
     return str((found.get("spec") or {}).get("renewTime"))
 

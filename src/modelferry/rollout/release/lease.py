@@ -142,9 +142,10 @@ class Hold:
         if refused.code != 422:
             raise refused
         lease = self._renewing.get(LEASES, *self._path)
-        holder = claim.holder(lease) if lease else None
-        if lease and holder != self._mine:
-            self._lost = holder.intent.name if holder else "another run, which is over by now"
+        if lease and claim.holder(lease) != self._mine:
+            winner = claim.holder(lease)
+            last = winner.intent if winner else claim.last(lease)
+            self._lost = last.name if last else "somebody else"
         return None
 
     def _hear(self, waiting: Claim | None, beat: str) -> None:

@@ -54,7 +54,7 @@ class Ground:
         workspace = self.folder / str(self._count[0])
         workspace.mkdir()
         (workspace / "app.yaml").write_text(yaml.safe_dump_all(bodies))
-        own = {"kubeconfig": str(self.yard.kubeconfig), "image": self.yard.image}
+        own: dict[str, Any] = {"kubeconfig": str(self.yard.kubeconfig), "image": self.yard.image}
         given = Orders(**own | orders, workspace=str(workspace), namespace=self.namespace, run=run)
         process = subprocess.Popen(
             [sys.executable, "-m", "prove.release_run"],

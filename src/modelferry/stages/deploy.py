@@ -143,7 +143,9 @@ def deploy(
             applied = apply.carry_out(now.cluster, planned, deadline=deadline, made=now.made)
             apply.unstick(now.cluster.on(until=deadline), applied)
             board = _board(spec, release, applied, old_pods)
-            verified = see_through(spec, now, board, release.reference, context=context)
+            verified = see_through(
+                spec, now, board, release.reference, context=context, deadline=deadline
+            )
         now.end(history.SUCCEEDED)
     for notice in (notices := (*notices, *verified.unasked)):
         log.warning("%s", notice)

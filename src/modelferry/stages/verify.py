@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -62,28 +63,39 @@ def chosen(spec: DeploySpec, applied: Sequence[Applied], image: str) -> Chosen:
 
 
 def see_through(
-    spec: DeploySpec, now: Turn, board: Board, image: str, *, context: RunContext
+    spec: DeploySpec,
+    now: Turn,
+    board: Board,
+    image: str,
+    *,
+    context: RunContext,
+    deadline: float,
 ) -> Verified:
-    """Ready, right by what the user asks of it, and still ready then."""
-    asked = chosen(spec, board.targets, image)
-    _follow(now, board, spec.timeout_s)
+    """Ready, right by what the user asks of it, and still ready then. `deadline` is the rollout's;
+    what asks, and the last look, have time of their own."""
+    asked, cluster = chosen(spec, board.targets, image), now.cluster.on(until=deadline)
+    _follow(now, board, deadline, spec.timeout_s)
     ends = restarts.ends(pod for entry, _ in asked for pod in board.pods(entry))
-    verified = verify(spec, now.cluster, board.targets, image, context=context, heed=now.heed)
+    verified = verify(spec, cluster, board.targets, image, context=context, heed=now.heed)
     if asked or spec.check_url:
         now.check()
-        _follow(now, board, min(spec.timeout_s, _LAST_LOOK_S), asked, ends)
+        look_s = min(spec.timeout_s, _LAST_LOOK_S)
+        _follow(now, board, time.monotonic() + look_s, look_s, asked, ends)
     return verified
 
 
 def _follow(
     now: Turn,
     board: Board,
+    deadline: float,
     timeout_s: float,
     asked: Chosen = (),
     ends: restarts.Ends = MappingProxyType({}),
 ) -> None:
-    """`ends`: how often the containers of what was `asked` had ended by then."""
-    outcome = watch.follow(now.cluster, board, timeout_s=timeout_s, heed=now.heed)
+    """`ends`: how often the containers of what was `asked` had ended by then. `timeout_s` is what
+    the user is told to have been waited."""
+    left_s = max(0.0, deadline - time.monotonic())
+    outcome = watch.follow(now.cluster, board, timeout_s=left_s, heed=now.heed)
     ended = [e for entry, _ in asked for e in restarts.since(ends, entry, board.pods(entry))]
     if ended or not outcome.ready:
         outcome = replace(outcome, findings=(*ended, *outcome.findings))

@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 import yaml
 
+from modelferry.artifacts import PushedImage, Rollout
 from modelferry.cluster import connect
 from modelferry.cluster.access import ClusterAccess
 from modelferry.cluster.client import WRITTEN_S, Cluster
 from modelferry.cluster.resources import LEASES, SECRETS, Resource
-from modelferry.errors import Cancelled, RolloutError
+from modelferry.errors import Cancelled, RolloutError, RolloutFailed
 from modelferry.rollout import apply
 from modelferry.rollout.changes import dry_run
 from modelferry.rollout.changes.place import place
@@ -284,6 +285,36 @@ def test_one_that_is_refused_says_what_the_next_run_believes(
 
 def _fields(record: Record) -> dict[str, Any]:
     return {name: getattr(record, name) for name in Record.__dataclass_fields__}
+
+
+# One time limit
+
+
+def test_waiting_for_an_old_pod_to_go_is_part_of_the_timeout(
+    deploy: Callable[..., Rollout], images: tuple[PushedImage, PushedImage]
+) -> None:
+    lone: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "lone"},
+        "spec": {
+            "terminationGracePeriodSeconds": 10,
+            "containers": [
+                {
+                    "name": "score",
+                    "image": "$IMAGE",
+                    "command": ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"],
+                }
+            ],
+        },
+    }
+    deploy(yaml.safe_dump(lone), images[0], run="100")
+    probe = {"exec": {"command": ["false"]}, "periodSeconds": 1}
+    lone["spec"]["containers"][0]["readinessProbe"] = probe
+    began = time.monotonic()
+    with pytest.raises(RolloutFailed, match="not ready after 15"):
+        deploy(yaml.safe_dump(lone), images[1], run="101", timeout_s=15, rollback=False)
+    assert time.monotonic() - began < 23
 
 
 # Between the dry run and the apply

@@ -11,7 +11,6 @@ from modelferry.checks import Check
 from modelferry.errors import Fault, InputError
 from modelferry.image.spec import BuildSpec
 from modelferry.plan.spec import DeployPlan, Plan
-from modelferry.rollout.manifests.load import files
 
 
 def missing(plan: Plan) -> tuple[Fault, ...]:
@@ -74,6 +73,8 @@ def _checks(checks: Iterable[Check], workspace: Path) -> Iterable[Fault]:
 
 
 def _deploy(deploy: DeployPlan, workspace: Path) -> Iterable[Fault]:
+    from modelferry.rollout.manifests.load import files
+
     yield from _checks(deploy.spec.checks, workspace)
     yield from _suite("smoke-tests", deploy.spec.smoke_tests, workspace)
     if deploy.spec.smoke_tests:

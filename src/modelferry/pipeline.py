@@ -1,7 +1,8 @@
 """Runs the stages in order, one log group each; the recorder keeps what they gave.
 
 It knows no cloud: each stage gets its slice of the Plan, the value before it and what preflight
-opened. Errors pass through; the recorder has noted by then which stage failed.
+opened. Errors pass through; the recorder has noted by then which stage failed. Stages are imported
+where they run: a run that builds nothing loads no builder.
 """
 
 from __future__ import annotations
@@ -14,25 +15,18 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from modelferry.apptest.spec import AppTests
 from modelferry.artifacts import Image, PushedImage, ResolvedModel, TestedImage, Verdict
-from modelferry.image.run_images import RunImages, run_images
-from modelferry.image.spec import BuildSpec
-from modelferry.last_release.base_images import find_base
-from modelferry.last_release.compare import compare
-from modelferry.last_release.destination import Destination
-from modelferry.last_release.take import model_changed, released_model, take_release
 from modelferry.plan import DeployPlan, Plan, RollbackPlan, Stage, describe
 from modelferry.preflight import Ready, preflight, resolve
 from modelferry.recorder import Recorder
-from modelferry.sources.open_model import OpenModel
-from modelferry.stages.build import build_image, build_target
-from modelferry.stages.fetch import hash_model, open_model, put_on_disk
-from modelferry.stages.push import push_image
-from modelferry.stages.test import run_tests
 from modelferry.values import format_bytes
 
 if TYPE_CHECKING:
+    from modelferry.apptest.spec import AppTests
+    from modelferry.image.run_images import RunImages
+    from modelferry.image.spec import BuildSpec
+    from modelferry.last_release.destination import Destination
+    from modelferry.sources.open_model import OpenModel
     from modelferry.stages.deploy import Target
 
 log = logging.getLogger("modelferry.pipeline")
@@ -78,6 +72,8 @@ def check(plan: Plan, recorder: Recorder) -> Ready:
 
 def _compare(plan: Plan, ready: Ready, recorder: Recorder) -> Destination | None:
     """None where nothing is pushed."""
+    from modelferry.last_release.compare import compare
+
     if plan.build is None:
         return None
     if plan.push is None or ready.registry is None:
@@ -99,6 +95,8 @@ def _reuse(
     plan: Plan, ready: Ready, to: Destination | None, recorder: Recorder
 ) -> PushedImage | None:
     """The last release, where this run would only make it again."""
+    from modelferry.last_release.take import model_changed, released_model, take_release
+
     if not (plan.build and plan.build.reuse and to and to.same):
         return None
     for stage in plan.stages:
@@ -146,6 +144,8 @@ def _roll_back(plan: Plan, spec: RollbackPlan, recorder: Recorder) -> None:
 
 def _fetch(plan: Plan, ready: Ready, recorder: Recorder) -> OpenModel | None:
     """The model is read beside the build, unless the build needs its files, or there is none."""
+    from modelferry.stages.fetch import hash_model, open_model, put_on_disk
+
     if plan.model is None or ready.model is None:
         return None
     lines, workspace = plan.model, plan.context.workspace
@@ -171,6 +171,8 @@ def _fetched(resolved: ResolvedModel) -> str:
 @contextmanager
 def _images(plan: Plan, spec: BuildSpec, ready: Ready) -> Iterator[RunImages | None]:
     """None without an engine: a `builder` elsewhere makes an image that only travels."""
+    from modelferry.image.run_images import run_images
+
     if ready.engine is None:
         yield None
         return
@@ -186,6 +188,10 @@ def _build(
     images: RunImages | None,
     recorder: Recorder,
 ) -> Image:
+    from modelferry.last_release.base_images import find_base
+    from modelferry.last_release.take import model_changed
+    from modelferry.stages.build import build_image
+
     context = plan.context
     with recorder.stage("build") as note:
         built = build_image(
@@ -222,6 +228,9 @@ def _test(
     images: RunImages | None,
     recorder: Recorder,
 ) -> TestedImage:
+    from modelferry.stages.build import build_target
+    from modelferry.stages.test import run_tests
+
     context = plan.context
     with recorder.stage("test") as note:
         if plan.tests is None:
@@ -250,6 +259,8 @@ def _test(
 
 
 def _push(to: Destination, tested: TestedImage, recorder: Recorder) -> PushedImage:
+    from modelferry.stages.push import push_image
+
     resolved = recorder.report.resolved
     with recorder.stage("push") as note:
         pushed = push_image(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import secrets
 import threading
 import time
 from collections import Counter
@@ -17,7 +18,6 @@ from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TextIO
-from uuid import uuid4
 
 from modelferry.errors import FerryError, Several
 from modelferry.progress import Meter, log_meter, shown_by
@@ -94,7 +94,7 @@ class Runner:
     def say(self, line: str) -> None:
         with self._lock:
             if self._stopped_by is None:
-                self._stopped_by = f"modelferry-{uuid4()}"
+                self._stopped_by = f"modelferry-{secrets.token_hex(16)}"
                 self._stream.write(f"::stop-commands::{self._stopped_by}\n")
             for part in self.redact(line).splitlines() or [""]:
                 # the web page renders ##[…] even where the runner does not obey it

@@ -16,11 +16,34 @@ SLOW = (
     "actions_toolkit",
     "rich",
     "requests",
+    "urllib3",
+    "yaml",
+    "subprocess",
+)
+# of ours, what a run may do without
+LATE = (
+    "modelferry.last_release",
+    "modelferry.image.released",
+    "modelferry.registry.client",
+    "modelferry.rollout.manifests",
+    "modelferry.stages.build",
+    "modelferry.stages.deploy",
 )
 
 
-def test_starting_imports_no_sdk() -> None:
-    code = "import json, sys, modelferry.__main__; print(json.dumps(sorted(sys.modules)))"
+def loaded_by(module: str) -> set[str]:
+    code = f"import json, sys, {module}; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = {name.partition(".")[0] for name in json.loads(done.stdout)}
-    assert loaded.isdisjoint(SLOW), sorted(loaded.intersection(SLOW))
+    return set(json.loads(done.stdout))
+
+
+def test_starting_imports_no_sdk_and_no_stage() -> None:
+    loaded = loaded_by("modelferry.__main__")
+    names = {name.partition(".")[0] for name in loaded}
+    assert names.isdisjoint(SLOW), sorted(names.intersection(SLOW))
+    assert loaded.isdisjoint(LATE), sorted(loaded.intersection(LATE))
+
+
+def test_a_comparison_with_the_last_release_imports_no_builder() -> None:
+    loaded = loaded_by("modelferry.last_release.compare, modelferry.last_release.take")
+    assert {"modelferry.stages.build", "modelferry.process", "tarfile"}.isdisjoint(loaded)

@@ -25,8 +25,6 @@ from modelferry.image.model_record import ModelRecord, read_model
 from modelferry.image.seam import ReleasedStack
 from modelferry.values import Digest, parse_digest
 
-COMMIT = "org.opencontainers.image.revision"
-RUN = "modelferry.run"  # id/attempt
 BUILD_KEY = "modelferry.build-key"
 IMAGE_ID = "modelferry.app.image-id"  # on the app's manifest, as the engine calls it
 ENTRIES = "modelferry.app.entries"

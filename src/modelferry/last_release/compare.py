@@ -13,10 +13,10 @@ from modelferry.last_release.destination import Destination
 from modelferry.last_release.key import NoBuildKey, build_key
 from modelferry.last_release.read import read_released
 from modelferry.plan.spec import Plan, PushPlan
-from modelferry.registry.client import Registry
 
 if TYPE_CHECKING:
     from modelferry.engine import Engine
+    from modelferry.registry.client import Registry
 
 log = logging.getLogger("modelferry.released")
 

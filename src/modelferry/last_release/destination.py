@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from modelferry.image.released import Released, ReleasedImage
 from modelferry.last_release.changed import BuildKey
 from modelferry.plan.spec import PushPlan
-from modelferry.registry.client import Registry
+
+if TYPE_CHECKING:
+    from modelferry.registry.client import Registry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

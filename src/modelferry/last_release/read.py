@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from modelferry.artifacts import Descriptor
 from modelferry.errors import FerryError, RegistryError
@@ -26,9 +27,11 @@ from modelferry.image.released import (
     read_layers,
 )
 from modelferry.plan.spec import PushPlan
-from modelferry.registry.client import Registry
 from modelferry.registry.manifests import StoredManifest, is_index, read_image, read_index
 from modelferry.values import Digest, ImageRef
+
+if TYPE_CHECKING:
+    from modelferry.registry.client import Registry
 
 log = logging.getLogger("modelferry.released")
 
@@ -106,6 +109,19 @@ def read_pushed_app(
         seen=seen,
         do="Look at what `builder` is: it must push one OCI image for one platform.",
     )
+
+
+def read_image_layers(
+    registry: Registry, image: ImageRef, platform: str | None
+) -> tuple[ReleasedLayer, ...]:
+    """Bottom first; none where there is no such image, or it cannot be read. FerryError from a
+    registry that does not answer or refuses us."""
+    try:
+        found = _get(registry, image.repository, image.digest or image.tag or "latest", platform)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        log.info("%s tells us nothing: %s", image, error)
+        return ()
+    return _layers(found)
 
 
 def read_image_layers(

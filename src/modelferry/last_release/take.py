@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 from modelferry.artifacts import FetchedFile, Model, PushedImage, ResolvedModel
 from modelferry.image.compose import MANIFEST_TYPE
 from modelferry.image.released import ReleasedImage
 from modelferry.plan.spec import PushPlan
-from modelferry.registry.client import Registry
 from modelferry.registry.manifests import StoredManifest
 from modelferry.registry.tags import point_tags
+
+if TYPE_CHECKING:
+    from modelferry.registry.client import Registry
 
 
 def take_release(

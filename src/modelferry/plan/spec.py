@@ -8,7 +8,6 @@ from pathlib import Path
 
 from modelferry.apptest.spec import AppTests
 from modelferry.artifacts import PushedImage
-from modelferry.image.released import COMMIT, RUN
 from modelferry.image.spec import BuildSpec
 from modelferry.registry.access import RegistryAccess
 from modelferry.rollout.release.stale import Intent
@@ -63,8 +62,8 @@ class RunContext:
             "org.opencontainers.image.source": f"{self.server_url}/{self.repository}"
             if at_home
             else None,
-            COMMIT: self.commit,
-            RUN: f"{self.run_id}/{self.run_attempt}",
+            "org.opencontainers.image.revision": self.commit,
+            "modelferry.run": f"{self.run_id}/{self.run_attempt}",
         }
         return tuple((name, value) for name, value in said.items() if value)
 

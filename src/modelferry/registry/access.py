@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from modelferry.values import Secret
 
@@ -15,3 +17,13 @@ class RegistryAccess:
     plain_http: (
         bool  # insecure-registry; loopback addresses fall back to it by themselves, as Docker does
     )
+
+
+def is_loopback(host: str) -> bool:
+    name = urlsplit(f"//{host}").hostname or ""
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

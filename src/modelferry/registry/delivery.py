@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from modelferry.registry.client import Registry
-from modelferry.registry.upload import Blob
 from modelferry.values import Digest, format_bytes
+
+if TYPE_CHECKING:
+    from modelferry.registry.client import Registry
+    from modelferry.registry.upload import Blob
 
 log = logging.getLogger("modelferry.registry")
 

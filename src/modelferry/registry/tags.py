@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from modelferry.errors import FerryError
-from modelferry.registry.client import Registry
 from modelferry.registry.manifests import StoredManifest
 from modelferry.values import Digest
+
+if TYPE_CHECKING:
+    from modelferry.registry.client import Registry
 
 log = logging.getLogger("modelferry.registry")
 

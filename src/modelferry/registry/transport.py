@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,7 +10,7 @@ from urllib.parse import urljoin, urlsplit
 import urllib3
 
 from modelferry.errors import Cancelled, RegistryError
-from modelferry.registry.access import RegistryAccess
+from modelferry.registry.access import RegistryAccess, is_loopback
 from modelferry.registry.answers import Answer, refusal, without_query
 from modelferry.registry.keychain import Credentials
 from modelferry.registry.patience import FIRST_S, LASTING_S, Patience
@@ -156,16 +155,6 @@ class Transport:
                 raise refusal(answer, "answer as a registry does (GET /v2/)", self.who)
             return origin
         raise problems[-1]
-
-
-def is_loopback(host: str) -> bool:
-    name = urlsplit(f"//{host}").hostname or ""
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def _all(headers: Mapping[str, str], name: str) -> list[str]:

@@ -34,8 +34,8 @@ from modelferry.image.spec import BuildSpec
 from modelferry.image.workers import Stop, in_thread
 from modelferry.last_release.destination import Destination
 from modelferry.last_release.read import read_pushed_app
+from modelferry.registry.access import is_loopback
 from modelferry.registry.delivery import Delivery
-from modelferry.registry.transport import is_loopback
 from modelferry.sources.open_model import OpenModel
 from modelferry.stages.carrier import App, Built, Carrier
 from modelferry.values import Digest

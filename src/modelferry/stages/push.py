@@ -10,17 +10,20 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from modelferry.artifacts import Image, PushedImage, TestedImage
 from modelferry.errors import FerryError, RegistryError
 from modelferry.image.released import Released
 from modelferry.plan.spec import ManagedTags, PushPlan
 from modelferry.progress import metered
-from modelferry.registry.client import Registry
 from modelferry.registry.delivery import Delivery
 from modelferry.registry.manifests import StoredManifest
 from modelferry.registry.tags import point_tags
 from modelferry.values import Digest
+
+if TYPE_CHECKING:
+    from modelferry.registry.client import Registry
 
 log = logging.getLogger("modelferry.push")
 

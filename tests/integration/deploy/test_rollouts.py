@@ -249,6 +249,20 @@ def test_what_another_tool_applied_before_is_adopted(
     assert "env" not in container
 
 
+def test_a_job_that_kubectl_made_is_run_anew(
+    deploy: Deploy, images: Images, cluster: Cluster, namespace: str
+) -> None:
+    """Its fields are to be taken over, and it cannot be changed in place."""
+    body = yaml.safe_load(JOB.replace("$IMAGE", str(images[0].ref)))
+    _create_as(cluster, JOBS, body, namespace, "kubectl-client-side-apply")
+    rollout = deploy(JOB, images[1])
+    assert "± job/rescore" in rollout.diff
+    assert "- spec.template.spec.dnsPolicy" not in rollout.diff
+    job = cluster.get(JOBS, "rescore", namespace)
+    assert job
+    assert job["spec"]["template"]["spec"]["containers"][0]["image"] == str(images[1].ref)
+
+
 def test_replicas_are_left_to_an_autoscaler(
     deploy: Deploy, images: Images, cluster: Cluster, namespace: str
 ) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import difflib
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,8 @@ _ABSENT = object()
 _NAMES = ("name", "containerPort", "port", "mountPath", "ip", "key", "topologyKey", "type")
 _IN_THE_HEADING = ("name", "namespace", "annotations")
 # It repeats the whole object, secrets and all.
-_NOISE = ("kubectl.kubernetes.io/last-applied-configuration",)
+_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_NOISE = (_APPLIED,)
 _MARKS: Mapping[Action, str] = {
     Action.CREATE: "+",
     Action.UNCHECKED: "+",
@@ -132,7 +134,8 @@ class _Entry:
 
 def _entries(change: Change) -> list[_Entry]:
     before, after = _sides(change)
-    found = list(_compare("", before, after))
+    shapes = _Shapes(_written_before(change), _essence(change.placed.body))
+    found = list(_compare("", before, after, shapes))
     if _is_secret(change.placed.body):
         found = [_hidden(entry) for entry in found]
     return found
@@ -145,9 +148,19 @@ def _sides(change: Change) -> tuple[Object, Object]:
     if change.result is not None:
         return _essence(change.live), _essence(change.result)
     # in place it was refused: what was written before is held against what is written now
-    fields = owned_fields.of_manager(change.live, FIELD_MANAGER)
-    live = owned_fields.extract(change.live, fields or owned_fields.of_everybody(change.live))
-    return _essence(live), written
+    before = _written_before(change)
+    return _shaped(_essence(change.live), written) if before is _ABSENT else before, written
+
+
+def _written_before(change: Change) -> Any:
+    """By us, else by kubectl; absent where nobody can tell it from the server's own defaults."""
+    live: Any = change.live or {"metadata": {}}
+    if fields := owned_fields.of_manager(live, FIELD_MANAGER):
+        return _essence(owned_fields.extract(live, fields, with_keys=False))
+    try:
+        return _essence(json.loads((live["metadata"].get("annotations") or {})[_APPLIED]))
+    except (KeyError, TypeError, ValueError):
+        return _ABSENT
 
 
 def _hollow(value: Any) -> Any:
@@ -185,7 +198,33 @@ def _hidden_value(value: Any) -> Any:
     return dict.fromkeys(value, HIDDEN) if isinstance(value, Mapping) else HIDDEN
 
 
-def _compare(path: str, before: Any, after: Any) -> Iterator[_Entry]:
+@dataclass(frozen=True, slots=True)
+class _Shapes:
+    """What was written and what is, at the place that is compared: of what comes or goes as a
+    whole only that is shown, and none of the server's defaults within it."""
+
+    before: Any = _ABSENT
+    after: Any = _ABSENT
+
+    def at(self, key: Any) -> _Shapes:
+        return _Shapes(_inner(self.before, key), _inner(self.after, key))
+
+
+def _inner(shape: Any, key: Any) -> Any:
+    found = shape if isinstance(shape, Mapping) else _named(shape) or {}
+    return found.get(key, _ABSENT)
+
+
+def _shaped(value: Any, shape: Any) -> Any:
+    """`value` with those of its fields that `shape` has."""
+    if isinstance(value, Mapping) and isinstance(shape, Mapping):
+        return {key: _shaped(inner, shape[key]) for key, inner in value.items() if key in shape}
+    if isinstance(value, list) and isinstance(shape, list) and len(value) == len(shape):
+        return [_shaped(inner, known) for inner, known in zip(value, shape, strict=True)]
+    return value
+
+
+def _compare(path: str, before: Any, after: Any, shapes: _Shapes) -> Iterator[_Entry]:
     if before == after:
         return
     if isinstance(before, Mapping) and isinstance(after, Mapping):
@@ -193,11 +232,17 @@ def _compare(path: str, before: Any, after: Any) -> Iterator[_Entry]:
             inner = f"{path}.{key}" if path else str(key)
             if "." in str(key) or "/" in str(key):
                 inner = f"{path}[{key}]"
-            yield from _compare(inner, before.get(key, _ABSENT), after.get(key, _ABSENT))
+            sides = (before.get(key, _ABSENT), after.get(key, _ABSENT))
+            yield from _compare(inner, *sides, shapes.at(key))
     elif (old := _named(before)) is not None and (new := _named(after)) is not None:
         for key in dict.fromkeys((*new, *old)):
             inner = f"{path}[{key}]"
-            yield from _compare(inner, old.get(key, _ABSENT), new.get(key, _ABSENT))
+            sides = (old.get(key, _ABSENT), new.get(key, _ABSENT))
+            yield from _compare(inner, *sides, shapes.at(key))
+    elif before is _ABSENT:
+        yield _Entry(path, before, _shaped(after, shapes.after))
+    elif after is _ABSENT:
+        yield _Entry(path, _shaped(before, shapes.before), after)
     else:
         yield _Entry(path, before, after)
 

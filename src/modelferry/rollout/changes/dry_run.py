@@ -155,7 +155,7 @@ def _in_place(cluster: Cluster, placed: Placed, live: Object | None, force: bool
         if conflicts(refused):
             wanted, force = settled(placed, live, refused)
             # when it counts it is settled anew: a stranger may have come by then
-            return replace(_try(cluster, wanted, live, force=force), force=False)
+            return replace(_in_place(cluster, wanted, live, force), force=False)
         if refused.code != 422 or not is_replaceable(placed):
             raise
         if lost := lost_by_replacing(placed, live):

@@ -97,9 +97,10 @@ def _union_of(entries: Any) -> Fields:
     return fields
 
 
-def extract(body: Object, fields: Fields) -> dict[str, Any]:
-    """The object with these fields alone; one that it lacks is left out."""
-    found = _extract(body, fields) if fields else {}
+def extract(body: Object, fields: Fields, *, with_keys: bool = True) -> dict[str, Any]:
+    """The object with these fields alone; one that it lacks is left out. `with_keys`: items of
+    lists have what tells them apart, also where that is the server's default."""
+    found = _extract(body, fields, with_keys) if fields else {}
     metadata = {
         key: value
         for key in ("name", "namespace")
@@ -114,26 +115,27 @@ def extract(body: Object, fields: Fields) -> dict[str, Any]:
     }
 
 
-def _extract(value: Any, fields: Fields) -> Any:
+def _extract(value: Any, fields: Fields, with_keys: bool) -> Any:
     if not fields:
         return value
     if isinstance(value, Mapping):
         return {
-            key: _extract(inner, fields[f"f:{key}"])
+            key: _extract(inner, fields[f"f:{key}"], with_keys)
             for key, inner in value.items()
             if f"f:{key}" in fields and inner is not None
         }
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return list(_items(value, fields))
+        return list(_items(value, fields, with_keys))
     return value
 
 
-def _items(items: Sequence[Any], fields: Fields) -> Any:
+def _items(items: Sequence[Any], fields: Fields, with_keys: bool) -> Any:
     for index, item in enumerate(items):
         for step, inner in fields.items():
             kind, _, content = step.partition(":")
             if kind == "k" and _has(item, keys := json.loads(content)):
-                yield {**keys, **_extract(item, inner)}
+                own = _extract(item, inner, with_keys)
+                yield {**keys, **own} if with_keys else own
                 break
             if (kind == "v" and item == json.loads(content)) or step == f"i:{index}":
                 yield item

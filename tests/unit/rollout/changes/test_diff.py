@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import base64
+import json
+from dataclasses import replace
 from typing import Any
+
+import pytest
 
 from modelferry.cluster.resources import Resource
 from modelferry.rollout.changes.decide import Action, Change
@@ -108,3 +112,48 @@ def test_variables_that_hold_a_secret_by_their_names() -> None:
     assert "env[DB_PASSWORD].value: *** → ***" in text
     fresh = render([change("Pod", None, env("brand-new"), Action.CREATE)])
     assert fresh.count("brand-new") == 1
+
+
+PORT = {"containerPort": 80, "protocol": "TCP"}
+KEYS = 'k:{"containerPort":80,"protocol":"TCP"}'
+
+
+def test_of_what_comes_or_goes_the_servers_defaults_are_not_shown() -> None:
+    written = {"spec": {"ports": [{"containerPort": 80}], "hostname": "h"}}
+    served = {"spec": {"ports": [PORT], "hostname": "h", "dnsPolicy": "ClusterFirst"}}
+    comes = change("Pod", {"spec": {"hostname": "h", "dnsPolicy": "ClusterFirst"}}, served)
+    manifest = replace(comes.placed.manifest, body=comes.placed.body | written)
+    comes = replace(comes, placed=replace(comes.placed, manifest=manifest))
+    assert lines(comes)[1:] == ["+ spec.ports: [{containerPort: 80}]"]
+    fields = {"f:spec": {"f:hostname": {}, "f:ports": {KEYS: {".": {}, "f:containerPort": {}}}}}
+    ours = {"manager": "modelferry", "operation": "Apply", "apiVersion": "v1", "fieldsV1": fields}
+    goes = change(
+        "Pod",
+        served | {"metadata": {"managedFields": [ours]}},
+        {"spec": {"hostname": "h", "dnsPolicy": "ClusterFirst"}},
+    )
+    assert lines(goes)[1:] == ["- spec.ports: [{containerPort: 80}]"]
+
+
+@pytest.mark.parametrize("is_noted", [True, False])
+def test_what_kubectl_made_is_replaced_without_the_servers_defaults(*, is_noted: bool) -> None:
+    served = {"spec": {"ports": [PORT], "backoffLimit": 6}}
+    note = {
+        "kubectl.kubernetes.io/last-applied-configuration": json.dumps(
+            {
+                "apiVersion": "v1",
+                "kind": "Job",
+                "metadata": {},
+                "spec": {"ports": [{"containerPort": 80}], "backoffLimit": 6},
+            }
+        )
+    }
+    metadata = {"metadata": {"annotations": note} if is_noted else {}}
+    again = change("Job", served | metadata, {"spec": {"ports": [{"containerPort": 81}]}})
+    again = replace(again, action=Action.REPLACE, result=None)
+    gone = [
+        "+ spec.ports[81]: {containerPort: 81}",
+        "- spec.ports[80]: {containerPort: 80}",
+        "- spec.backoffLimit: 6",
+    ]
+    assert lines(again)[1:] == (gone if is_noted else [gone[0], gone[1]])

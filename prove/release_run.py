@@ -134,10 +134,10 @@ class Observed:
 
         return look
 
-    def _enter_rollback(self, *arguments: Any, **named: Any) -> None:
+    def _enter_rollback(self, *arguments: Any, **named: Any) -> tuple[str, ...]:
         self._phase = "rollback"
         self._count("verdict")
-        self._undo(*arguments, **named)
+        return self._undo(*arguments, **named)
 
     def _count(self, phase: str) -> None:
         if phase != self._orders.die:

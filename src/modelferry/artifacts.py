@@ -138,6 +138,12 @@ class PushedImage:
     reused: bool = False  # a release of before, taken as it is
 
 
+def as_pushed(image: str) -> PushedImage | None:
+    """An image that was deployed before; None for one that is known by its tag alone."""
+    ref = ImageRef.parse(image)
+    return PushedImage(ref=ref, digest=ref.digest, tags=()) if ref.digest else None
+
+
 class RolloutState(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"

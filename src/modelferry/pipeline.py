@@ -15,14 +15,20 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from modelferry.artifacts import Image, PushedImage, ResolvedModel, TestedImage, Verdict
+from modelferry.artifacts import (
+    Image,
+    PushedImage,
+    ResolvedModel,
+    TestedImage,
+    Verdict,
+    as_pushed,
+)
 from modelferry.plan import DeployPlan, Plan, RollbackPlan, Stage, describe
 from modelferry.preflight import Ready, preflight, resolve
 from modelferry.recorder import Recorder
 from modelferry.values import format_bytes
 
 if TYPE_CHECKING:
-    from modelferry.apptest.spec import AppTests
     from modelferry.image.run_images import RunImages
     from modelferry.image.spec import BuildSpec
     from modelferry.last_release.destination import Destination
@@ -139,7 +145,7 @@ def _roll_back(plan: Plan, spec: RollbackPlan, recorder: Recorder) -> None:
             return
         rollout = roll_back(spec, plan.context)
         note.figure = f"{rollout.state}: {', '.join(rollout.objects)}"
-    recorder.note(rollout=rollout)
+    recorder.note(rollout=rollout, pushed=as_pushed(rollout.image) if rollout.image else None)
 
 
 def _fetch(plan: Plan, ready: Ready, recorder: Recorder) -> OpenModel | None:
@@ -229,7 +235,7 @@ def _test(
     recorder: Recorder,
 ) -> TestedImage:
     from modelferry.stages.build import build_target
-    from modelferry.stages.test import run_tests
+    from modelferry.stages.test import run_tests, said
 
     context = plan.context
     with recorder.stage("test") as note:
@@ -254,7 +260,7 @@ def _test(
                 in_context=model.on_disk if model else (),
             ),
         )
-        note.figure = _asked(plan.tests)
+        note.figure = said(plan.tests)
     return tested
 
 
@@ -287,12 +293,3 @@ def _deploy(
         rollout = deploy(spec, image, target, context=plan.context)
         note.figure = f"{rollout.state}: {', '.join(rollout.objects)}"
     recorder.note(rollout=rollout)
-
-
-def _asked(tests: AppTests) -> str:
-    parts = [
-        "unit tests" if tests.unit_tests else "",
-        f"{len(tests.checks)} checks" if tests.checks else "",
-        "integration tests" if tests.integration_tests or tests.test_target else "",
-    ]
-    return ", ".join(part for part in parts if part) or "the app answers"

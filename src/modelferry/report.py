@@ -152,6 +152,7 @@ def to_json(report: RunReport) -> str:
             "objects": list(report.rollout.objects),
             "previous-image": report.rollout.previous_image,
             "url": report.rollout.url,
+            "release": report.rollout.release,
             "notices": list(report.rollout.notices),
         },
     }
@@ -226,13 +227,15 @@ def _facts(report: RunReport) -> str:
         rows += [("model", _cell(reason)) for reason in report.resolved.reasons]
     if report.pushed:
         rows.append(("image", f"`{report.pushed.ref}`"))
-        rows.append(("tags", ", ".join(f"`{tag}`" for tag in report.pushed.tags)))
+        if report.pushed.tags:
+            rows.append(("tags", ", ".join(f"`{tag}`" for tag in report.pushed.tags)))
     if before := _previous_image(report):
         rows.append(("before", f"`{_cell(before)}`"))
     if report.rollout:
         rows.append(("rollout", report.rollout.state.value))
         if report.rollout.release:
-            rows.append(("release", str(report.rollout.release)))
+            like = f", as release {report.rollout.of}" if report.rollout.of else ""
+            rows.append(("release", f"{report.rollout.release}{like}"))
         rows.append(("objects", ", ".join(f"`{_cell(name)}`" for name in report.rollout.objects)))
         if report.rollout.url:
             rows.append(("url", _cell(report.rollout.url)))

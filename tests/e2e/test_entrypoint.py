@@ -213,6 +213,7 @@ def test_only_what_changed_is_made_again_and_any_release_can_come_back(
 
     back = deliver(stages="rollback", to=first.outputs["digest"])
     assert (back.status, back.outputs["rollout"]) == (0, "rolled-back"), back.log
+    assert back.outputs["image"] == first.outputs["image"]
     assert cluster.images() == {first.outputs["image"]}
 
 

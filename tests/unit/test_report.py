@@ -15,6 +15,7 @@ from modelferry.artifacts import (
     ResolvedModel,
     Rollout,
     RolloutState,
+    as_pushed,
 )
 from modelferry.errors import (
     Fault,
@@ -82,6 +83,20 @@ def test_outputs_of_a_whole_run() -> None:
     assert values["url"] == "http://10.0.0.1/"
     assert values["failed-stage"] == ""
     assert values["report"] == "modelferry-report.json"
+
+
+def test_a_rollback_by_hand_tells_what_runs_now() -> None:
+    back = replace(ROLLOUT, state=RolloutState.ROLLED_BACK, release=7, of=3, image=str(REF))
+    report = RunReport(rollout=back, pushed=as_pushed(str(REF)))
+    values = outputs(report, "r")
+    assert (values["image"], values["digest"], values["tags"]) == (str(REF), DIGEST, "")
+    assert values["rollout"] == "rolled-back"
+    text = summary(report)
+    assert "| release | 7, as release 3 |" in text
+    assert f"| image | `{REF}` |" in text
+    assert "| tags |" not in text
+    assert json.loads(to_json(report))["rollout"]["release"] == 7
+    assert as_pushed("r.example/team/score:v1") is None
 
 
 def test_one_file_gives_its_own_sha256_and_etag() -> None:

@@ -70,6 +70,15 @@ def run_tests(
     return TestedImage(image=image, verdict=Verdict.PASSED)
 
 
+def said(tests: AppTests) -> str:
+    parts = [
+        "unit tests" if tests.unit_tests else "",
+        f"{len(tests.checks)} checks" if tests.checks else "",
+        "integration tests" if tests.integration_tests or tests.test_target else "",
+    ]
+    return ", ".join(part for part in parts if part) or "the app answers"
+
+
 def _target_image(tests: AppTests, build_target: Callable[[str], str] | None) -> str | None:
     """Built before anything is started: it may take long, and may fail."""
     if tests.test_target is None:

@@ -65,8 +65,8 @@ class ModelInputs:
     )
     model_version: str = _text(
         "Label of the model's version, for people.",
-        otherwise="the version that `{latest}` or `{newest}` chose,"
-        " else the source's version id, else its ETag",
+        otherwise="the version that the first `{latest}` or `{newest}` chose, else the source's"
+        " version id, else its ETag; of several files, digits that change with any of them",
     )
     model_marker: str = _text(
         "Name of a file such as `_SUCCESS` that says a model folder is complete: folders without "
@@ -139,7 +139,8 @@ class ImageInputs:
     )
     reuse: str = _boolean(
         "Take the digest of the last release and build nothing when context, Dockerfile, build "
-        "inputs, base images, model and tests are the same as for that one.",
+        "inputs, base images, model and tests are the same as for that one. `.git` does not count: "
+        "a build that reads it wants `false`, or the commit as a build argument.",
         "true",
     )
     image: str = _text(

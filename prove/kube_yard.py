@@ -111,15 +111,23 @@ def follow(cluster: Cluster, applied: Sequence[Applied], timeout_s: float) -> Ve
 
 def _pushed(env: Mapping[str, str]) -> str:
     """The testbed's base image where the nodes can pull it, by digest."""
-    host, user = env["TESTBED_REGISTRY"], env["TESTBED_REGISTRY_USERNAME"]
-    password = env["TESTBED_REGISTRY_PASSWORD"]
-    access = RegistryAccess(host=host, username=user, password=Secret(password), plain_http=True)
-    registry = Registry(access, {})
-    digest = registry.head_manifest(_NAME, "1")
+    host, login = env["TESTBED_REGISTRY"], env["TESTBED_REGISTRY_USERNAME"]
+    login += f":{env['TESTBED_REGISTRY_PASSWORD']}"
+    digest = registry(env).head_manifest(_NAME, "1")
     if digest is None:
-        _push(env["TESTBED_BASE_IMAGE"], f"{host}/{_NAME}:1", host, f"{user}:{password}")
-        digest = registry.head_manifest(_NAME, "1")
+        _push(env["TESTBED_BASE_IMAGE"], f"{host}/{_NAME}:1", host, login)
+        digest = registry(env).head_manifest(_NAME, "1")
     return f"{host}/{_NAME}@{digest}"
+
+
+def registry(env: Mapping[str, str]) -> Registry:
+    access = RegistryAccess(
+        host=env["TESTBED_REGISTRY"],
+        username=env["TESTBED_REGISTRY_USERNAME"],
+        password=Secret(env["TESTBED_REGISTRY_PASSWORD"]),
+        plain_http=True,
+    )
+    return Registry(access, {})
 
 
 def _push(image: str, name: str, host: str, login: str) -> None:

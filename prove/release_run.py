@@ -39,6 +39,8 @@ class Orders:
     release: str = "app"
     attempt: int = 1
     timeout_s: float = 180.0
+    deploy_by: Literal["digest", "tag"] = "digest"
+    tags: Sequence[str] = ()  # that mean the image now
     # `write` is any, `rollback` any in there; `send` is before one of the set's own, `apply` after
     die: Literal["", "write", "send", "apply", "watch", "verdict", "rollback"] = ""
     die_at: int = 0  # after so many of them
@@ -62,7 +64,7 @@ def plan_of(orders: Orders) -> DeployPlan:
         release=orders.release,
         images=(),
         variables=(("RUN", orders.run),),
-        deploy_by="digest",
+        deploy_by=orders.deploy_by,
         timeout_s=orders.timeout_s,
         image_pull_secrets=(),
         force=False,
@@ -71,7 +73,7 @@ def plan_of(orders: Orders) -> DeployPlan:
         start_timeout_s=15,
     )
     access = ClusterAccess(path=orders.kubeconfig)
-    return DeployPlan(cluster=access, spec=spec, image=None, tags=())
+    return DeployPlan(cluster=access, spec=spec, image=None, tags=tuple(orders.tags))
 
 
 def context_of(orders: Orders) -> RunContext:
@@ -95,7 +97,7 @@ def deploy(orders: Orders) -> None:
     plan, context = plan_of(orders), context_of(orders)
     name = ImageRef(registry=image.registry, repository=image.repository)
     target = stage.prepare(plan, built=name, context=context)
-    pushed = PushedImage(ref=image, digest=digest, tags=())
+    pushed = PushedImage(ref=image, digest=digest, tags=tuple(orders.tags))
     stage.deploy(plan, pushed, target, context=context)
 
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 from modelferry.cluster.resources import PODS
 from modelferry.rollout.release.claim import LIFE_S
 from prove import kube_workloads as workloads
+from prove import release_others
 from prove.proof import Outcome, Play, Proof, red, right, wrong
 from prove.release_run import Answer
 from prove.release_yard import Ground, ground, release
@@ -196,4 +197,5 @@ PROOFS = (
     Proof(name="releases.killed", open=_killed, rounds=20),
     Proof(name="releases.ten-pods-in-a-row", open=_pods, rounds=10),
     Proof(name="releases.ten-jobs-in-a-row", open=_jobs, rounds=10),
+    *release_others.PROOFS,
 )

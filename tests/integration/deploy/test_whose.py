@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -13,7 +14,7 @@ import yaml
 from modelferry.artifacts import PushedImage, Rollout
 from modelferry.cluster.access import ClusterAccess
 from modelferry.cluster.client import Cluster
-from modelferry.cluster.resources import NAMESPACES, PODS, SECRETS, Resource
+from modelferry.cluster.resources import PODS, SECRETS, Resource
 from modelferry.errors import RollbackError, RolloutError, RolloutFailed
 from modelferry.plan.spec import RollbackPlan, RunContext
 from modelferry.registry.client import Registry
@@ -28,6 +29,14 @@ Images = tuple[PushedImage, PushedImage]
 CONFIG_MAPS = Resource(api_version="v1", kind="ConfigMap", plural="configmaps", namespaced=True)
 DEPLOYMENTS = Resource(
     api_version="apps/v1", kind="Deployment", plural="deployments", namespaced=True
+)
+ADMISSION = "admissionregistration.k8s.io/v1"
+RULES = tuple(
+    Resource(api_version=ADMISSION, kind=kind, plural=plural, namespaced=False)
+    for kind, plural in (
+        ("ValidatingAdmissionPolicy", "validatingadmissionpolicies"),
+        ("ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings"),
+    )
 )
 CRDS = Resource(
     api_version="apiextensions.k8s.io/v1",
@@ -359,39 +368,80 @@ def test_what_others_wrote_into_a_secret_is_not_lost(
     assert kept["data"]["crt"] == "MQ=="
 
 
+def rule_on_creation(namespace: str) -> tuple[str, str]:
+    """An admission rule that no pod may be made; the ones that are there may be changed."""
+    rules = [
+        {
+            "apiGroups": [""],
+            "apiVersions": ["v1"],
+            "resources": ["pods"],
+            "operations": ["CREATE"],
+        }
+    ]
+    where = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
+    policy = {
+        "failurePolicy": "Fail",
+        "matchConstraints": {"resourceRules": rules, "namespaceSelector": where},
+        "validations": [{"expression": "false", "message": "no pods at night"}],
+    }
+    binding = {"policyName": namespace, "validationActions": ["Deny"]}
+    return (
+        document("ValidatingAdmissionPolicy", namespace, ADMISSION, spec=policy),
+        document("ValidatingAdmissionPolicyBinding", namespace, ADMISSION, spec=binding),
+    )
+
+
 def test_a_successor_that_would_be_refused_costs_no_pod(
     deploy: Deploy, images: Images, cluster: Cluster, namespace: str
 ) -> None:
-    """Pod security looks at a pod when it is made, not when its image changes."""
     deploy(lone(), images[0], run="100")
-    label = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
-    cluster._transport.json(
-        "PATCH",
-        NAMESPACES.path(None, namespace),
-        body=label,
-        content_type="application/merge-patch+json",
-    )
     before = cluster.get(PODS, "lone", namespace)
-    with pytest.raises(RolloutError, match="violates PodSecurity") as raised:
-        deploy(lone(), images[1], run="101")
+    assert before
+    made = [
+        (resource, cluster.apply(resource, yaml.safe_load(text), None))
+        for resource, text in zip(RULES, rule_on_creation(namespace), strict=True)
+    ]
+    try:
+        body = yaml.safe_load(lone().replace("$IMAGE", "x"))
+        _soon(lambda: _refused(cluster, body, namespace))
+        with pytest.raises(RolloutError, match="no pods at night") as raised:
+            deploy(lone(), images[1], run="101")
+    finally:
+        for resource, rule in made:
+            cluster.delete(resource, namespace, None, uid=rule["metadata"]["uid"])
     assert not isinstance(raised.value, RolloutFailed)
     after = cluster.get(PODS, "lone", namespace)
-    assert before
     assert after
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
 
 
+def _refused(cluster: Cluster, body: Any, namespace: str) -> None:
+    try:
+        cluster.try_to_create(PODS, body, namespace)
+    except RolloutError as error:
+        if "no pods at night" in error.what:
+            return
+        raise
+    raise RolloutError("the rule is not known yet")
+
+
 def test_what_goes_slowly_takes_no_time_from_what_comes_back(
-    deploy: Deploy, images: Images, cluster: Cluster, namespace: str
+    deploy: Deploy,
+    images: Images,
+    cluster: Cluster,
+    namespace: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.INFO)
     deploy(SERVING, images[0], run="100")
     held = document("ConfigMap", "held").replace("name: held", "name: held\n  finalizers: [a/b]")
     with pytest.raises(RollbackError) as raised:
-        deploy(SERVING + held + BAD, images[1], run="101", rollback_timeout_s=15)
+        deploy(SERVING + held + BAD, images[1], run="101", rollback_timeout_s=20)
+    ended = time.time()
+    (watch,) = (told for told in caplog.records if told.message == "watching what came back")
+    assert ended - watch.created > 10
     assert "the rollback failed: not all is as it was before: configmap/held" in raised.value.what
     assert "deployment/score" not in raised.value.seen.partition("The rollback:")[2]
-    found = cluster.get(CONFIG_MAPS, "held", namespace)
-    assert found
     operations = [{"op": "remove", "path": "/metadata/finalizers"}]
     cluster.patch(CONFIG_MAPS, "held", namespace, operations)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench import data
 from bench.fast_blob import FastBlob
-from testbed import base_images, gotools, layout, registry
+from testbed import base_images, gotools, layout, mirror, registry
 from testbed.blob import Blob
 from testbed.buildkit import BuildKit
 from testbed.commands import run
@@ -40,7 +40,6 @@ class Cloud:
             *(Toxiproxy(), self.fast_blob),
         )
         self.env: dict[str, str] = {}
-        self.base = base_images.FLASK_IMAGE
         self.docker_config = self.folder / "docker-config"
 
     @contextmanager
@@ -58,6 +57,11 @@ class Cloud:
         finally:
             for part in reversed(self._parts):
                 part.stop()
+
+    @property
+    def base(self) -> str:
+        """In a registry of its own, as users' are: not the one that images are pushed to."""
+        return f"{mirror.address()}/{base_images.FLASK_IMAGE}"
 
     @property
     def registry(self) -> str:

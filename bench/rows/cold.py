@@ -1,4 +1,4 @@
-"""Rows a, a2 and b: everything is new, the base image alone is there already."""
+"""Rows a, a2 and b: everything is new, the base image alone was pulled already."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from bench.session import Case, Session
 from bench.storage import BY_NAME
 
 _NOTE = (
-    "registry empty, build cache and images removed before each run, base image there; ours"
-    " takes the base's 0.28 GiB out of the engine, compresses and sends it, as docker push does"
+    "registry empty, build cache and images removed before each run; the base image, 0.28 GiB, was"
+    " pulled from another registry: ours copies its layers from there, BuildKit has them as they"
+    " came, docker push compresses them again"
 )
 
 

@@ -180,7 +180,8 @@ def _unpacker(beginning: bytes, media_type: str) -> Callable[[bytes], bytes] | N
     if beginning.startswith(b"\x28\xb5\x2f\xfd"):
         raise BuildError(
             f"A layer of the image is compressed by zstd ({media_type}), which is not read here",
-            do="Take a base image with gzip layers, or build with `builder: docker`.",
+            do="Take a base image with gzip layers, or an engine with the classic store, which"
+            " keeps them unpacked.",
         )
     return None
 

@@ -124,19 +124,6 @@ def read_image_layers(
     return _layers(found)
 
 
-def read_image_layers(
-    registry: Registry, image: ImageRef, platform: str | None
-) -> tuple[ReleasedLayer, ...]:
-    """Bottom first; none where there is no such image, or it cannot be read. FerryError from a
-    registry that does not answer or refuses us."""
-    try:
-        found = _get(registry, image.repository, image.digest or image.tag or "latest", platform)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        log.info("%s tells us nothing: %s", image, error)
-        return ()
-    return _layers(found)
-
-
 def _read(
     own: _Found | None,
     default: _Found | None,

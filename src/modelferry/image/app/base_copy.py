@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from modelferry.image.app.layers import is_readable
 from modelferry.image.app.spool import Spool
 from modelferry.image.blob_range import ReadRange
 from modelferry.image.released import ReleasedLayer
@@ -93,7 +94,7 @@ class BaseCopy:
         send = self._send_from(base)
         for layer in base.layers:
             digest = layer.descriptor.digest
-            if layer.diff_id in known or digest in self._on_way:
+            if layer.diff_id in known or digest in self._on_way or not is_readable(layer):
                 continue
             spool = Spool(
                 self._folder / f"base-{digest.removeprefix('sha256:')}",

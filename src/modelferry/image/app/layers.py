@@ -71,7 +71,8 @@ def app_in_engine(
     if known and read_range and image_id in (known.image_id, known.config_digest):
         log.info("app: as it was released, and whole in the registry")
         return app_in_registry(known.config, known.layers, read_range)
-    there = released.blobs() if read_range else {}
+    blobs = released.blobs() if read_range else {}
+    there = {diff_id: layer for diff_id, layer in blobs.items() if is_readable(layer)}
     stored = _take(engine, image_id, folder, there, run_label, stop)
     saved = assemble(
         stored,
@@ -92,6 +93,12 @@ def app_in_engine(
         format_duration(time.monotonic() - started),
     )
     return saved
+
+
+def is_readable(layer: ReleasedLayer) -> bool:
+    """Whether the model can be placed by it, and every engine pull it: a base may come as zstd."""
+    given = layer.descriptor.media_type
+    return _OCI_TYPES.get(given, given) in (LAYER_TYPE, GZIP_LAYER_TYPE)
 
 
 def _is_alike(app: AppImage, known: ReleasedApp) -> bool:

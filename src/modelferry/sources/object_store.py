@@ -15,7 +15,7 @@ from modelferry.artifacts import ModelFile
 from modelferry.errors import FerryError, ModelChanged, ModelError
 from modelferry.sources.https_refusals import read_urllib3
 from modelferry.sources.refusal import Action, Refusal, read_refusal
-from modelferry.sources.signed_gets import SignedGets, range_of, refusal_of
+from modelferry.sources.signed_gets import CONNECTIONS, SignedGets, range_of, refusal_of
 from modelferry.sources.source import PIECE_BYTES, StoredObject, key_of, uri_of
 from modelferry.sources.spec import ModelLine
 
@@ -30,7 +30,7 @@ _FAILURES = (BaseError, FileNotFoundError, ValueError)
 
 
 class ObjectStoreSource:
-    connections = 8  # as many parts as the window holds
+    connections = CONNECTIONS
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ from itertools import chain
 
 from modelferry.artifacts import FetchedFile, LocalFile, Model, ModelFile, ResolvedModel
 from modelferry.errors import ChecksumMismatch, Fault, FerryError, InputError, ModelChanged
+from modelferry.sources.pace import Pace
 from modelferry.sources.ranges import in_order, parts_of
 from modelferry.sources.source import Source
 from modelferry.values import format_bytes
@@ -42,6 +43,7 @@ class OpenModel:
         self._given_sums, self._sums = sha256, expected_sums(sha256, resolved.files)
         self._open_line, self._resolve = open_line, resolve
         self._shared: dict[int, Source] = {}
+        self._pace = Pace()
         self._lock = threading.Lock()
 
     def again(self, error: ModelChanged) -> OpenModel:
@@ -104,6 +106,7 @@ class OpenModel:
             chain.from_iterable(parts_of(*stretch) for stretch in stretches),
             connections=min((source.connections for source in sources.values()), default=1),
             window_bytes=window_bytes,
+            pace=self._pace,
         )
         with closing(bodies):
             for _, body in bodies:

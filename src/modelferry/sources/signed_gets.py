@@ -21,7 +21,7 @@ from modelferry.sources.web import pool, timeout
 # (address, headers) -> both with the credential in them. Anew for each request: it holds a time.
 Sign = Callable[[str, Mapping[str, str]], tuple[str, Mapping[str, str]]]
 
-_KEPT = 64  # connections; there are never more readers
+CONNECTIONS = 32  # at most: the smallest parts that a window of 64 MiB holds
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _READ_OF_REFUSALS = 64 * 1024
 
@@ -55,7 +55,7 @@ class SignedGets:
 
     def _connections(self) -> urllib3.PoolManager:
         with self._lock:
-            self._pool = self._pool or pool(proxy_for(self._folder), _KEPT)
+            self._pool = self._pool or pool(proxy_for(self._folder), CONNECTIONS)
             return self._pool
 
 

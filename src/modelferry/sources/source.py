@@ -10,7 +10,7 @@ from typing import Protocol
 from modelferry.artifacts import ModelFile
 from modelferry.sources.spec import ModelLine
 
-PIECE_BYTES = 512 * 1024  # what a broken connection can lose, and what is handed on at once
+PIECE_BYTES = 1024 * 1024  # what a broken connection can lose, and what is handed on at once
 
 ReadRange = Callable[[ModelFile, int, int], Iterable[bytes]]  # Source.read
 

@@ -5,13 +5,16 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import PurePosixPath
+from typing import Any
 
 import pytest
 
 from modelferry.artifacts import ModelFile
 from modelferry.errors import Cancelled, ModelChanged, ModelError
 from modelferry.sources import ranges
+from modelferry.sources.pace import PARTS_BYTES, Pace
 from modelferry.sources.ranges import PART_BYTES, Part, in_order, parts_of
+from modelferry.sources.signed_gets import CONNECTIONS
 
 MIB = 1024 * 1024
 
@@ -68,9 +71,35 @@ def test_cuts_a_range_into_aligned_parts(
     assert [(part.start, part.stop) for part in parts_of(file(size), start, stop)] == expected
 
 
-def test_parts_are_4_to_8_mib_and_the_window_64() -> None:
-    assert 4 * MIB <= PART_BYTES <= 8 * MIB
+def test_parts_are_8_mib_at_most_and_the_window_64() -> None:
+    assert PART_BYTES == max(PARTS_BYTES) <= 8 * MIB
     assert ranges.WINDOW_BYTES <= 64 * MIB
+    assert ranges.WINDOW_BYTES // min(PARTS_BYTES) <= CONNECTIONS
+
+
+def test_parts_are_cut_as_the_pace_says_from_the_next_one_on() -> None:
+    class Quicker(Pace):
+        part_bytes: Any = 8
+
+    pace, asked = Quicker(), list[tuple[int, int]]()
+
+    def read(model: ModelFile, start: int, stop: int) -> list[bytes]:
+        asked.append((start, stop))
+        if start >= 8:
+            pace.part_bytes = 4
+        return [bytes(stop - start)]
+
+    whole = Part(file=file(30), start=0, stop=30)
+    bodies = in_order(read, [whole], connections=1, window_bytes=8, pace=pace)
+    assert sum(len(body) for _, body in bodies) == 30
+    assert asked == [(0, 8), (8, 16), (16, 24), (24, 28), (28, 30)]
+
+
+def test_no_more_threads_than_there_is_work_for() -> None:
+    bodies = in_order(numbered, small_parts(2), connections=32)
+    next(bodies)
+    assert len([t for t in threading.enumerate() if t.name.startswith("reader-")]) <= 2
+    bodies.close()
 
 
 def test_order_is_kept_whichever_part_comes_first() -> None:

@@ -1,16 +1,19 @@
-"""blob_server as a part of the cloud: Blob storage that is never what is waited for."""
+"""blob_server as a part of the cloud: Blob and S3 storage that is never what is waited for, near or
+far."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from testbed import layout, processes, web
 from testbed.commands import run
 
 ACCOUNT = "fast"
+LATENCY_MS, RATE_MB = 30, 60  # from afar: a second, on each connection
 _SOURCE = Path(__file__).parent / "blob_server"
-_DAEMON = "fast-blob"
+_DAEMON, _FAR = "fast-blob", "fast-blob-far"
 
 
 class FastBlob:
@@ -26,7 +29,11 @@ class FastBlob:
         address = f"127.0.0.1:{layout.claim_port(_DAEMON)}"
         processes.start(
             _DAEMON,
-            [binary(), "-listen", address, "-blocks", self._blocks],
+            [
+                *(binary(), "-listen", address, "-blocks", self._blocks),
+                *("-far", f"127.0.0.1:{layout.claim_port(_FAR)}"),
+                *("-latency", f"{LATENCY_MS}ms", "-rate", str(RATE_MB * 1_000_000)),
+            ],
             ready=lambda: web.answers(f"http://{address}/"),
             timeout_s=30,
         )
@@ -42,7 +49,15 @@ class FastBlob:
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{layout.port(_DAEMON)}/{ACCOUNT}"
+        return f"{self.s3_endpoint}/{ACCOUNT}"
+
+    @property
+    def s3_endpoint(self) -> str:
+        return f"http://127.0.0.1:{layout.port(_DAEMON)}"
+
+    def from_afar(self, endpoint: str) -> str:
+        """The same storage: answers begin late, and the kernel paces each connection."""
+        return urlsplit(endpoint)._replace(netloc=f"127.0.0.1:{layout.port(_FAR)}").geturl()
 
 
 def binary() -> Path:

@@ -94,6 +94,11 @@ def fast(cloud: Cloud, data: ModelData) -> BlobPlace:
     )
 
 
+def fast_s3(cloud: Cloud, data: ModelData) -> S3Place:
+    endpoint = cloud.fast_blob.s3_endpoint
+    return S3Place(name="fast S3", data=data, endpoint=endpoint, key_id=ACCOUNT, secret=_KEY)
+
+
 def azurite(cloud: Cloud, data: ModelData) -> BlobPlace:
     """Puts the model there, beside what is there."""
     from azure.core.exceptions import ResourceExistsError
@@ -165,4 +170,9 @@ def _line(uri: str, data: ModelData) -> str:
 
 
 Put = Callable[[Cloud, ModelData], Place]
-BY_NAME: dict[str, Put] = {"fast server": fast, "azurite": azurite, "versitygw": s3}
+BY_NAME: dict[str, Put] = {
+    "fast server": fast,
+    "fast S3": fast_s3,
+    "azurite": azurite,
+    "versitygw": s3,
+}

@@ -1,6 +1,5 @@
-"""Storage and registry behind toxiproxy, which counts what really passes, and can be a distance.
-
-Figures of time go past it, except where the distance is what is measured.
+"""Storage and registry behind toxiproxy, which counts what really passes. Figures of time go past
+it: it takes more processor time than what is measured.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from bench.storage import Place
 from testbed import web
 from testbed.toxiproxy import BadLine, bad_line
 
-LATENCY_MS, RATE_KB = 30, 60_000  # a second, on each connection
 _SETTLE_S = 0.5  # a connection's bytes are counted when it has ended
 _COUNT = re.compile(r"^toxiproxy_proxy_received_bytes_total\{(.*)\} (\S+)$", re.MULTILINE)
 
@@ -70,15 +68,6 @@ def counted(cloud: Cloud, source: str) -> Iterator[Wire]:
     api = cloud.env["TESTBED_TOXIPROXY"]
     with bad_line(api, urlsplit(source).netloc) as storage, bad_line(api, cloud.registry) as ours:
         yield Wire(api, storage, ours)
-
-
-@contextmanager
-def far_away(cloud: Cloud, place: Place) -> Iterator[Place]:
-    """Behind 30 ms of latency and 60 MB/s a connection."""
-    with bad_line(cloud.env["TESTBED_TOXIPROXY"], urlsplit(place.endpoint).netloc) as line:
-        line.add("latency", latency=LATENCY_MS)
-        line.add("bandwidth", rate=RATE_KB)
-        yield _moved_to(place, line)
 
 
 def _moved_to(place: Place, line: BadLine) -> Place:

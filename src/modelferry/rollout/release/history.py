@@ -110,6 +110,8 @@ def to_secret(release: str, records: Sequence[Record]) -> Object:
     for record in sorted(kept, key=lambda one: (one is kept[0], one.is_good, one.number)):
         if sum(map(len, data.values())) <= _MOST_BYTES:
             break
+        if record.is_good and record.manifests:
+            log.warning("no room for the manifests of release %d: no way back to it", record.number)
         before = record.before if record is kept[0] else ()
         data[f"v{record.number}"] = _pack(replace(record, manifests=(), before=before, unread=""))
     if kept and sum(map(len, data.values())) > _MOST_BYTES:

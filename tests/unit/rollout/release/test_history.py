@@ -67,7 +67,7 @@ def test_they_are_bounded() -> None:
     assert [entry.number for entry in found] == list(range(30, 30 - history.LIMIT, -1))
 
 
-def test_manifests_that_are_too_large_go_oldest_first() -> None:
+def test_manifests_that_are_too_large_go_oldest_first(caplog: pytest.LogCaptureFixture) -> None:
     noise = random.Random(1).randbytes(150_000).hex()
     given = [record(n, manifests=(placed(data=noise),)) for n in range(6, 0, -1)]
     secret = to_secret("app", given)
@@ -76,6 +76,7 @@ def test_manifests_that_are_too_large_go_oldest_first() -> None:
     assert [entry.number for entry in found] == [6, 5, 4, 3, 2, 1]
     assert found[0].manifests
     assert not found[-1].manifests
+    assert "no room for the manifests of release 1: no way back to it" in caplog.text
     with pytest.raises(InputError, match="the manifests of 1 were too large to keep"):
         chosen(found, "1", "app")
 

@@ -27,7 +27,13 @@ from modelferry.image.released import (
     read_layers,
 )
 from modelferry.plan.spec import PushPlan
-from modelferry.registry.manifests import StoredManifest, is_index, read_image, read_index
+from modelferry.registry.manifests import (
+    IndexEntry,
+    StoredManifest,
+    is_index,
+    read_image,
+    read_index,
+)
 from modelferry.values import Digest, ImageRef
 
 if TYPE_CHECKING:
@@ -206,8 +212,7 @@ def _get(
 ) -> _Found | None:
     stored = registry.get_manifest(repository, reference)
     if stored is not None and is_index(stored):
-        entries = read_index(stored)
-        digest = next((each.manifest.digest for each in entries if each.platform == platform), None)
+        digest = of_platform(read_index(stored), platform or "")
         if digest is None:
             raise ValueError(f"it is an index without an image for {platform or 'one platform'}")
         stored = registry.get_manifest(repository, digest)
@@ -223,6 +228,18 @@ def _get(
         layers=manifest.layers,
         annotations=dict(manifest.annotations),
     )
+
+
+def of_platform(entries: Iterable[IndexEntry], platform: str) -> Digest | None:
+    """The very one, else one whose variant is told by one side alone: `linux/arm64` is what others
+    call `linux/arm64/v8`."""
+    found = {each.platform: each.manifest.digest for each in entries if each.platform}
+    if platform in found or not platform:
+        return found.get(platform)
+    longer = (name for name in found if name.startswith(f"{platform}/"))
+    shorter = (name for name in found if platform.startswith(f"{name}/"))
+    name = next(chain(longer, shorter), None)
+    return found[name] if name else None
 
 
 def _with_present(released: Released, registry: Registry, pool: ThreadPoolExecutor) -> Released:

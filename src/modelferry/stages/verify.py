@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 
 from modelferry.apptest.junit import in_workspace
 from modelferry.apptest.smoke import SmokeGround, smoke_ground
@@ -20,7 +19,7 @@ from modelferry.rollout.reach import new_pods, pod_checks, url, url_checks
 from modelferry.rollout.reach.new_pods import Object, Way
 from modelferry.rollout.release.turn import Turn
 from modelferry.rollout.spec import DeploySpec
-from modelferry.rollout.watching import evidence, restarts, watch
+from modelferry.rollout.watching import evidence, lasting, watch
 from modelferry.rollout.watching.board import Applied, Board
 
 _LAST_LOOK_S = 60.0  # for a pod that is moved elsewhere while it is asked
@@ -73,33 +72,33 @@ def see_through(
 ) -> Verified:
     """Ready, right by what the user asks of it, and still ready then. `deadline` is the rollout's;
     what asks, and the last look, have time of their own."""
-    asked, cluster = chosen(spec, board.targets, image), now.cluster.on(until=deadline)
-    _follow(now, board, deadline, spec.timeout_s)
-    ends = restarts.ends(pod for entry, _ in asked for pod in board.pods(entry))
+    left_s = max(0.0, deadline - time.monotonic())
+    outcome = watch.follow(now.cluster, board, timeout_s=left_s, heed=now.heed)
+    if not outcome.ready:
+        raise evidence.failure(now.cluster, board, outcome, spec.timeout_s)
+    ends = lasting.ends(pod for entry in board.targets for pod in board.pods(entry))
+    cluster = now.cluster.on(until=deadline)
     verified = verify(spec, cluster, board.targets, image, context=context, heed=now.heed)
-    if asked or spec.check_url:
+    if asks_pods(spec) or spec.check_url:
         now.check()
-        look_s = min(spec.timeout_s, _LAST_LOOK_S)
-        _follow(now, board, time.monotonic() + look_s, look_s, asked, ends)
+        _look_again(now, board, ends, chosen(spec, board.targets, image))
     return verified
 
 
-def _follow(
-    now: Turn,
-    board: Board,
-    deadline: float,
-    timeout_s: float,
-    asked: Chosen = (),
-    ends: restarts.Ends = MappingProxyType({}),
-) -> None:
-    """`ends`: how often the containers of what was `asked` had ended by then. `timeout_s` is what
-    the user is told to have been waited."""
-    left_s = max(0.0, deadline - time.monotonic())
-    outcome = watch.follow(now.cluster, board, timeout_s=left_s, heed=now.heed)
-    ended = [e for entry, _ in asked for e in restarts.since(ends, entry, board.pods(entry))]
-    if ended or not outcome.ready:
-        outcome = replace(outcome, findings=(*ended, *outcome.findings))
-        raise evidence.failure(now.cluster, board, outcome, timeout_s)
+def _look_again(now: Turn, board: Board, ends: lasting.Ends, asked: Chosen) -> None:
+    """`ends`: how often each container had ended when all was ready."""
+    log.info("asked, and looked at once more")
+    outcome = watch.follow(now.cluster, board, timeout_s=_LAST_LOOK_S, heed=now.heed)
+    ended = [e for entry, _ in asked for e in lasting.since(ends, entry, board.pods(entry))]
+    unwell = {
+        entry.key
+        for entry, state in outcome.states
+        if not lasting.lasts(ends, state, board.pods(entry))
+    }
+    if ended or unwell:
+        findings = (found for found in outcome.findings if found.target.key in unwell)
+        outcome = replace(outcome, findings=(*ended, *findings))
+        raise evidence.failure(now.cluster, board, outcome, _LAST_LOOK_S)
 
 
 def verify(

@@ -1,5 +1,5 @@
-"""Containers that ended after their pod was ready: probes may have seen it for a moment only, or
-not at all. Pure."""
+"""Is what was ready still so, after it has been asked? Probes may have seen a crash for a moment
+only, or not at all. Pure."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from modelferry.rollout.objects.conditions import is_true
 from modelferry.rollout.watching import trouble
 from modelferry.rollout.watching.findings import Applied, Finding
 from modelferry.rollout.watching.running_image import container_statuses
+from modelferry.rollout.watching.states import Done, Failed, State
 
 Object = Mapping[str, Any]
 Ends = Mapping[tuple[str, str], int]  # by the pod's uid and the container's name
@@ -22,6 +24,16 @@ def ends(pods: Iterable[Object]) -> Ends:
         for pod in pods
         for status in container_statuses(pod)
     }
+
+
+def lasts(before: Ends, found: State, pods: Iterable[Object]) -> bool:
+    """That more pods are on their way, for an autoscaler answers the load, is no failure of those
+    that were ready `before`."""
+    if isinstance(found, Done | Failed):
+        return isinstance(found, Done)
+    known = {uid for uid, _ in before}
+    left = [pod for pod in pods if pod["metadata"]["uid"] in known]
+    return bool(left) and all(is_true(pod, "Ready") for pod in left)
 
 
 def since(before: Ends, target: Applied, pods: Iterable[Object]) -> Iterator[Finding]:

@@ -116,14 +116,18 @@ def test_deployment_and_service(
     assert live["metadata"]["annotations"]["modelferry/model-version"] == "model-2"
 
 
-def test_ten_deploys_of_a_bare_pod_run_the_new_image_each_time(
+def test_ten_deploys_of_a_bare_pod_and_a_job_run_the_new_image_each_time(
     deploy: Deploy, images: Images, cluster: Cluster, namespace: str
 ) -> None:
-    manifest = POD.replace("REPOSITORY", images[0].ref.repository)
+    manifest = POD.replace("REPOSITORY", images[0].ref.repository) + f"---\n{JOB}"
     for turn in range(10):
         image = images[turn % 2]
         deploy(manifest, image)
         assert running(cluster, namespace) == {("lone", image.digest)}, f"deploy {turn + 1}"
+        job = cluster.get(JOBS, "rescore", namespace)
+        assert job
+        assert job["status"]["succeeded"] == 1
+        assert job["spec"]["template"]["spec"]["containers"][0]["image"] == str(image.ref)
 
 
 def test_an_unchanged_bare_pod_is_left_running(
@@ -138,17 +142,6 @@ def test_an_unchanged_bare_pod_is_left_running(
     assert after
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
     assert after["status"]["containerStatuses"] == before["status"]["containerStatuses"]
-
-
-def test_a_job_is_run_anew_for_a_new_image(
-    deploy: Deploy, images: Images, cluster: Cluster, namespace: str
-) -> None:
-    for image in images:
-        deploy(JOB, image)
-        job = cluster.get(JOBS, "rescore", namespace)
-        assert job
-        assert job["status"]["succeeded"] == 1
-        assert job["spec"]["template"]["spec"]["containers"][0]["image"] == str(image.ref)
 
 
 def test_every_other_kind_that_runs_pods(

@@ -52,7 +52,7 @@ class Refusal:
     region: str = ""  # where S3 says the bucket is
     connection: str = ""  # why there was no answer at all
     redirected: bool = False  # S3's way of saying "another region"
-    retry_after_s: float = 0.0  # what the server asked for; obstore keeps it to itself
+    retry_after_s: float = 0.0  # what the server asked for; obstore does not tell
 
     @property
     def temporary(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modelferry.errors import FerryError, IdentityError, ModelError, ModelNotFound
-from modelferry.sources.refusal import Action, Refusal
+from modelferry.sources.refusal import Action, Refusal, refused_for_now
 from modelferry.sources.source import uri_of
 from modelferry.sources.spec import ModelLine
 
@@ -92,10 +92,10 @@ def explain_s3(  # noqa: PLR0911 - one return a cause
         )
     if refusal.status in (401, 403):
         return _denied(uri, place, refusal, action)
-    return ModelError(
+    return refused_for_now(
         f"S3 at {place.host} refused to {action} {uri} ({refusal})",
+        refusal,
         do="Look the code up in the S3 error responses.",
-        temporary=refusal.temporary,
     )
 
 

@@ -147,6 +147,22 @@ def test_a_base_in_another_registry_is_copied_as_it_is(world: World, other: OwnR
     world.check(released)
 
 
+def test_a_base_that_is_pulled_by_the_build_is_copied_as_it_is(
+    world: World, other: OwnRegistry
+) -> None:
+    """As on a fresh runner: the engine has no image of that name, neither before nor after."""
+    name = f"{other.host}/{world.yard.name}/base:latest"
+    there = world.base(name)
+    world.engine.client.images.remove(name, force=True)
+    made = world.release(name)
+    assert bottom(made, len(there)) == there
+    assert [layer.origin for layer in made.image.layers][: len(there) + 1] == [
+        *("app" for _ in there),
+        "model",
+    ]
+    world.check(made)
+
+
 def test_a_base_in_the_same_registry_is_mounted(world: World) -> None:
     name = f"{world.plan.access.host}/contracts/{world.yard.name}-base:latest"
     there = world.base(name)

@@ -87,9 +87,10 @@ def find_base(
 ) -> BaseImage | None:
     """The base image that the build takes; None where nobody tells.
 
-    `known`: diff ids of layers that are where the image goes. Its registry is asked for a base
-    that has others, or may have: nothing is known, or the engine does not have it. With None its
-    diff ids are enough, from wherever they are told.
+    `known`: diff ids of layers that are where the image goes. A base that the engine has is asked
+    for in its registry only if it has others, and a base that the engine does not have only if
+    nothing is known: else it is likely to be the last release's. With None its diff ids are enough,
+    from wherever they are told.
     """
     from modelferry.image.recipe.base import image_in_engine
 
@@ -108,7 +109,7 @@ def find_base(
             return in_engine
         named = replace(image, digest=there.digest)
         return _in_registry(named, own, platform, in_engine) or in_engine
-    return None if known and local else _in_registry(image, own, platform, None)
+    return None if known else _in_registry(image, own, platform, None)
 
 
 def _in_registry(

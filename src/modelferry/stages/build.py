@@ -170,7 +170,8 @@ class _InEngine:
 
     def make(self, workspace: Path, on_base: OnBase | None) -> App:
         """`on_base` is given the base's layers, if they can be read, while the app is built."""
-        known = self._released.blobs()
+        released = self._released
+        known = released.blobs() if released.images or released.app else {}
         if self._base:
             self._base.begin(known)
         telling = (
@@ -196,7 +197,7 @@ class _InEngine:
         return app
 
     def base_diff_ids(self) -> Sequence[Digest] | None:
-        found = self._base.found() if self._base else self._find(self._platform, None)
+        found = (self._base and self._base.found()) or self._find(self._platform, None)
         return found.diff_ids if found else None
 
     def _tell(self, copy: BaseCopy, on_base: OnBase) -> None:

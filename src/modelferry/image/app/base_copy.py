@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from modelferry.errors import FerryError
 from modelferry.image.app.layers import is_readable
 from modelferry.image.app.spool import Spool
 from modelferry.image.blob_range import ReadRange
@@ -88,7 +89,11 @@ class BaseCopy:
         return read
 
     def _begin(self, known: Collection[Digest]) -> BaseImage | None:
-        base = self._ask(known)
+        try:
+            base = self._ask(known)
+        except FerryError as error:
+            log.info("The base image is not asked for in its registry: %s", error.what)
+            return None
         if base is None or base.read_range is None:
             return base
         send = self._send_from(base)

@@ -12,7 +12,8 @@ from modelferry.plan.spec import ManagedTags, PushPlan, RunContext
 from modelferry.registry.access import RegistryAccess
 from modelferry.values import ImageRef, Secret, is_registry_host, is_repository, is_tag
 
-_LONGEST_BRANCH = 128 - len("mf-") - len("-app")
+_MANAGED = "mf-"  # what a managed tag begins with
+_LONGEST_BRANCH = 128 - len(_MANAGED) - len("-app")
 BUILDER_SCHEMES = ("tcp", "unix", "docker-container", "kube-pod")
 
 
@@ -97,12 +98,12 @@ def plan_given_image(inputs: ImageInputs, push: PushPlan | None, faults: Faults)
 
 
 def default_tags(context: RunContext) -> tuple[str, ...]:
-    """`sha-<12>` and the branch, as far as they are known."""
+    """`sha-<12>` and the branch, as far as they are known and no managed tag can be the same."""
     tags = (
         f"sha-{context.commit[:12]}" if context.commit else "",
         valid_tag(context.branch or ""),
     )
-    return tuple(tag for tag in tags if is_tag(tag))
+    return tuple(tag for tag in tags if is_tag(tag) and not tag.startswith(_MANAGED))
 
 
 def managed_tags(branch: str | None, default_branch: str | None) -> ManagedTags | None:
@@ -122,7 +123,7 @@ def managed_tags(branch: str | None, default_branch: str | None) -> ManagedTags 
 
 def _managed(branch: str | None) -> str:
     """Two branches may come out alike: that costs them speed, as they share one last release."""
-    return f"mf-{valid_tag(branch or '')[:_LONGEST_BRANCH]}"
+    return f"{_MANAGED}{valid_tag(branch or '')[:_LONGEST_BRANCH]}"
 
 
 def valid_tag(text: str) -> str:
@@ -200,6 +201,8 @@ def _repository(registry: str) -> Callable[[str], str]:
 
 
 def _tag(text: str) -> str:
+    if text.startswith(_MANAGED):
+        raise ValueError(f"begins with {_MANAGED}, as only the tags that Modelferry keeps do")
     if is_tag(text):
         return text
     if "," in text:

@@ -113,6 +113,10 @@ def test_a_branch_never_gives_an_invalid_tag(branch: str) -> None:
     assert valid_tag(branch) == "" or is_tag(valid_tag(branch))
 
 
+def test_no_default_tag_is_a_managed_one(context: RunContext) -> None:
+    assert default_tags(replace(context, branch="mf-main")) == ("sha-0123456789ab",)
+
+
 @given(branch=st.none() | st.text(), commit=st.none() | st.text())
 def test_default_tags_are_never_invalid(branch: str | None, commit: str | None) -> None:
     context = RunContext(
@@ -233,6 +237,7 @@ def test_managed_tags_are_never_invalid(branch: str) -> None:
         ({"repository": "team//score"}, "repository", "lower-case words"),
         ({"repository": "a" * 256}, "repository", "lower-case words"),
         ({"tags": "v1,v2"}, "tags line 1", "one tag a line"),
+        ({"tags": "v1\nmf-main-app"}, "tags line 2", "only the tags that Modelferry keeps"),
         ({"tags": "v1\nreg.azurecr.io/team/score:v1"}, "tags line 2", "the tag alone"),
         ({"tags": "feature/x"}, "tags line 1", "write feature-x"),
         ({"tags": "a" * 129}, "tags line 1", "at most 128"),

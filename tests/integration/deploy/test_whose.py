@@ -16,12 +16,15 @@ from modelferry.cluster.access import ClusterAccess
 from modelferry.cluster.client import Cluster
 from modelferry.cluster.resources import PODS, SECRETS, Resource
 from modelferry.errors import RollbackError, RolloutError, RolloutFailed
+from modelferry.last_release.tags import meaning
 from modelferry.plan.spec import RollbackPlan, RunContext
+from modelferry.registry.access import RegistryAccess
 from modelferry.registry.client import Registry
 from modelferry.rollout import apply
 from modelferry.rollout.release.turn import Turn
 from modelferry.rollout.spec import RollbackSpec
 from modelferry.stages.rollback import roll_back, would_return
+from modelferry.values import Secret
 
 Deploy = Callable[..., Rollout]
 Images = tuple[PushedImage, PushedImage]
@@ -181,9 +184,8 @@ def test_an_object_of_a_kind_whose_new_version_comes_is_not_removed(
     basins = Resource(
         api_version=f"{group}/v1alpha1", kind="Basin", plural="basins", namespaced=True
     )
-    old = definition(group, "v1alpha1")
+    made = cluster.apply(CRDS, yaml.safe_load(definition(group, "v1alpha1")), None)
     try:
-        made = cluster.apply(CRDS, yaml.safe_load(old), None)
         body = {
             "apiVersion": f"{group}/v1alpha1",
             "kind": "Basin",
@@ -271,6 +273,22 @@ def moved(registry: Registry, image: PushedImage, tag: str) -> PushedImage:
     return replace(image, tags=(tag,))
 
 
+def test_what_a_tag_means_now(images: Images, testbed: Mapping[str, str]) -> None:
+    """Known without a question of what was pushed by this very run, else asked."""
+    access = RegistryAccess(
+        host=testbed["TESTBED_REGISTRY"],
+        username=testbed["TESTBED_REGISTRY_USERNAME"],
+        password=Secret(testbed["TESTBED_REGISTRY_PASSWORD"]),
+        plain_http=True,
+    )
+    first, second = images
+    name = first.ref.tagged(first.tags[0])
+    assert meaning(str(name), replace(second, tags=first.tags), None) == second.digest
+    assert meaning(str(name), second, None) is None
+    assert meaning(str(name), second, access) == first.digest
+    assert meaning(str(name.tagged("none")), second, access) is None
+
+
 def image_of(cluster: Cluster, namespace: str) -> str:
     live = cluster.get(DEPLOYMENTS, "score", namespace)
     assert live
@@ -330,18 +348,20 @@ def test_a_new_image_behind_the_same_tag_replaces_the_pods(
     registry: Registry,
     unique: str,
 ) -> None:
-    for number, image in enumerate(images):
+    def run(image: PushedImage, number: str) -> str:
         pushed = moved(registry, image, unique)
-        rollout = deploy(SERVING + lone(), pushed, run=str(100 + number), deploy_by="tag")
+        rollout = deploy(SERVING + lone(), pushed, run=number, deploy_by="tag")
         assert _versions(cluster, namespace) == {str(image.digest)}
         pod = cluster.get(PODS, "lone", namespace)
         assert pod
         assert pod["status"]["containerStatuses"][0]["imageID"].endswith(str(image.digest))
-    assert "pod/lone in " in rollout.diff
-    assert "(its tag means another image now)" in rollout.diff
-    again = deploy(SERVING + lone(), pushed, run="102", deploy_by="tag")
-    assert "= deployment/score" in again.diff
-    assert "= pod/lone" in again.diff
+        return rollout.diff
+
+    run(images[0], "100")
+    assert "(its tag means another image now)" in run(images[1], "101")
+    again = run(images[1], "102")
+    assert "= deployment/score" in again
+    assert "= pod/lone" in again
 
 
 # What is made anew

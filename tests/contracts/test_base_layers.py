@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from modelferry.artifacts import Image, Model, TestedImage, Verdict
+from modelferry.errors import BuildError
 from modelferry.image.released import Released
 from modelferry.last_release.base_images import find_base
 from modelferry.last_release.destination import Destination
@@ -61,8 +62,9 @@ class World:
         assert not [line["error"] for line in said if "error" in line]
         return layers_of(name, self.plan.access)
 
-    def release(self, base: str, **chosen: object) -> Made:
-        self.yard.write("Dockerfile", f"FROM {base}\nCOPY app.txt /srv/app.txt\n")
+    def release(self, base: str, *more: str, **chosen: object) -> Made:
+        lines = (f"FROM {base}", "COPY app.txt /srv/app.txt", *more, "")
+        self.yard.write("Dockerfile", "\n".join(lines))
         registry, model = Registry(self.plan.access), self.yard.model("/lib/deep/m")
         spec = replace(self.yard.spec(), **chosen)
         image = self.yard.build(
@@ -245,6 +247,20 @@ def test_a_registry_that_refuses_us_costs_no_release(
     )
     assert any("comes out of Docker" in line for line in caplog.messages)
     world.check(Made(image=image, model=model, sent_bytes=pushed.uploaded_bytes))
+
+
+def test_a_first_model_is_on_its_way_while_the_app_is_built(
+    world: World, other: OwnRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it will stand is read from the base; a build that fails ends after that."""
+    name = f"{other.host}/{world.yard.name}/base:latest"
+    world.base(name)
+    opened = world.yard.open(world.yard.model("/lib/deep/m"))
+    monkeypatch.setattr(world.yard, "open", lambda *_, **__: opened)
+    slow = "RUN i=0; while [ $i -lt 5000000 ]; do i=$((i+1)); done; false"
+    with pytest.raises(BuildError):
+        world.release(name, slow)
+    assert opened.fetched_bytes == 100_000
 
 
 def test_a_builder_takes_the_base_by_itself(

@@ -2,11 +2,13 @@
 """What every way in starts: the container, the composite action, and a person at a checkout."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
 HOME = Path(__file__).resolve().parent
 MINIMUM = (3, 11)
+CANCELLED = 130
 
 
 def dependencies_are_here() -> bool:
@@ -22,7 +24,14 @@ def start_again_in_venv() -> None:
         os.execv(python, [str(python), *sys.argv])  # noqa: S606 - our own interpreter
 
 
+def end_when_cancelled() -> None:
+    """Until the run has an answer of its own to a cancel; there is nothing to undo yet."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda *_: os._exit(CANCELLED))
+
+
 if __name__ == "__main__":
+    end_when_cancelled()
     sys.path.insert(0, str(HOME / "src"))
     if sys.version_info < MINIMUM or not dependencies_are_here():
         start_again_in_venv()

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ENTRYPOINT = Path(__file__).parents[2] / "entrypoint.py"
 
 SLOW = (
     "docker",
@@ -47,3 +55,21 @@ def test_starting_imports_no_sdk_and_no_stage() -> None:
 def test_a_comparison_with_the_last_release_imports_no_builder() -> None:
     loaded = loaded_by("modelferry.last_release.compare, modelferry.last_release.take")
     assert {"modelferry.stages.build", "modelferry.process", "tarfile"}.isdisjoint(loaded)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_cancel_while_modules_are_imported(number: signal.Signals, tmp_path: Path) -> None:
+    reached = tmp_path / "reached"
+    slow = f"import pathlib, time; pathlib.Path({str(reached)!r}).touch(); time.sleep(60)"
+    (tmp_path / "traceback.py").write_text(slow)  # in the place of what __main__ imports
+    process = subprocess.Popen(
+        [sys.executable, ENTRYPOINT],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    while not reached.exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=20)
+    assert (process.returncode, said) == (130, b"")

@@ -11,6 +11,8 @@ from modelferry.errors import Fault, InputError, ModelError
 from modelferry.sources.source import StoredObject, uri_of
 from modelferry.sources.spec import ModelLine, SourceKind
 
+WHITEOUT = ".wh."  # a layer's entry of such a name deletes others (image-spec, layer.md)
+
 _LONGEST_NAME = 255  # bytes; what Linux file systems take
 
 
@@ -49,6 +51,8 @@ def unsafe(name: str) -> str:
     for segment in name.split("/"):
         if segment in ("", ".", ".."):
             return f"has {segment!r} as a segment" if segment else "has an empty segment"
+        if segment.startswith(WHITEOUT):
+            return f"has {segment!r} as a segment, which deletes other files in an image"
         if len(segment.encode(errors="surrogatepass")) > _LONGEST_NAME:
             return f"has a segment longer than {_LONGEST_NAME} bytes"
     return ""

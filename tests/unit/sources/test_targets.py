@@ -59,6 +59,7 @@ def test_names_in_https_addresses_are_decoded() -> None:
 HOSTILE = [
     "../a", "a/../b", "..", ".", "a/./b", "/etc/passwd", "a//b", "a/", "", "a\\..\\b", "a\0b",
     "a\nb", "a\rb", "a\x1bb", "a\x7f", "x" * 256, "é" * 128, "a/" + "y" * 300,
+    ".wh.passwd", ".wh..wh..opq", "a/.wh.b", ".wh.a/b", ".wh.",
 ]  # fmt: skip
 
 
@@ -83,7 +84,7 @@ def test_refuses_hostile_names_that_were_encoded() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["a", "a b", "ü€/x", "100%.bin", "…", "a..b", ".hidden", "x" * 255]
+    "name", ["a", "a b", "ü€/x", "100%.bin", "…", "a..b", ".hidden", "a.wh.b", ".wh", ".what", "x" * 255]
 )
 def test_takes_ordinary_names(name: str) -> None:
     assert unsafe(name) == ""

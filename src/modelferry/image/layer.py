@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 
 from modelferry.artifacts import ModelFile
 from modelferry.image import tar
+from modelferry.image.layer_entries import WHITEOUT
 
 MIB = 1 << 20
 ALONE_FROM_BYTES = 64 * MIB  # a file from this size on is a layer of its own
@@ -117,7 +118,7 @@ def _groups(
 
 
 def make_layer(files: tuple[LayerFile, ...]) -> LayerView:
-    """Raises ValueError for a path that would leave the image's root."""
+    """Raises ValueError for a path that would leave the image's root, or delete something of it."""
     segments: list[Segment] = []
     known = {folder.path: folder for file in files for folder in file.folders}
     folders = tuple(known[path] for path in sorted(known))
@@ -139,6 +140,8 @@ def make_layer(files: tuple[LayerFile, ...]) -> LayerView:
 def entry_name(path: PurePosixPath) -> str:
     if not path.is_absolute() or ".." in path.parts or path == PurePosixPath("/"):
         raise ValueError(f"{path} is no absolute path inside the image")
+    if any(part.startswith(WHITEOUT) for part in path.parts):
+        raise ValueError(f"{path} would delete files of the image")
     return str(path).lstrip("/")
 
 

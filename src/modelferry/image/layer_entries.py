@@ -14,7 +14,8 @@ from modelferry.image.tar_members import Kind, Read, members
 from modelferry.image.workers import Stop
 from modelferry.values import Digest
 
-_WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
+WHITEOUT = ".wh."
+_OPAQUE = ".wh..wh..opq"
 
 
 class Trace(NamedTuple):
@@ -94,8 +95,8 @@ def scan_layer(
         folder, _, name = path.rpartition("/")
         if name == _OPAQUE:
             found[folder or "/"] = found.get(folder or "/", NOTHING)._replace(opaque=True)
-        elif name.startswith(_WHITEOUT):
-            gone = f"{folder}/{name.removeprefix(_WHITEOUT)}"
+        elif name.startswith(WHITEOUT):
+            gone = f"{folder}/{name.removeprefix(WHITEOUT)}"
             found[gone] = found.get(gone, NOTHING)._replace(whiteout=True)
         elif member.kind != "file" or name in names:
             before = found.get(path, NOTHING)

@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from modelferry.inputs import suggest
 from modelferry.sources.spec import ModelLine, SourceKind
+from modelferry.sources.targets import WHITEOUT
 
 DEFAULT_TARGET = "/model/"
 PLACEHOLDERS = ("{latest}", "{newest}")
@@ -259,6 +260,8 @@ def _target(path: str) -> PurePosixPath:
         raise ValueError(f"the path in the image must start with /, {path!r} does not")
     if any(part in (".", "..") for part in path.split("/")) or not path.isprintable():
         raise ValueError("the path in the image must be plain: no . and no .. in it")
+    if any(part.startswith(WHITEOUT) for part in path.split("/")):
+        raise ValueError(f"the path in the image must have no name that begins {WHITEOUT!r}")
     return PurePosixPath(re.sub(r"/+", "/", path))
 
 

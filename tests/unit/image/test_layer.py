@@ -219,6 +219,12 @@ def test_a_path_that_leaves_the_image_is_refused(path: str) -> None:
         make_layer((file(path, b""),))
 
 
+@pytest.mark.parametrize("path", ["/etc/.wh.passwd", "/m/.wh..wh..opq", "/.wh.m/a"])
+def test_a_name_that_deletes_other_files_is_refused(path: str) -> None:
+    with pytest.raises(ValueError, match="would delete files"):
+        make_layer((file(path, b""),))
+
+
 def test_each_piece_is_asked_for_once_and_in_order() -> None:
     view = make_layer((file("/m/a", b"A" * 700), file("/m/empty", b""), file("/m/b", b"B" * 10)))
     pieces = [(p.file.image_path.name, p.start, p.stop) for p in view.pieces() if p.file]

@@ -84,7 +84,8 @@ def test_refuses_hostile_names_that_were_encoded() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["a", "a b", "ü€/x", "100%.bin", "…", "a..b", ".hidden", "a.wh.b", ".wh", ".what", "x" * 255]
+    "name",
+    ["a", "a b", "ü€/x", "100%.bin", "…", "a..b", ".hidden", "a.wh.b", ".wh", ".what", "x" * 255],
 )
 def test_takes_ordinary_names(name: str) -> None:
     assert unsafe(name) == ""

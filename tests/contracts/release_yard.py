@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelferry.artifacts import Image, Layer, Model, PushedImage, TestedImage, Verdict
-from modelferry.image.app.base_copy import BaseImage
+from modelferry.image.recipe.base import BaseImage
 from modelferry.image.released import Released
 from modelferry.image.spec import RegistryLogin
 from modelferry.last_release.changed import BuildKey

@@ -14,8 +14,8 @@ import pytest
 
 from modelferry.artifacts import Model
 from modelferry.engine import Engine
-from modelferry.image.app.base_copy import BaseImage
 from modelferry.image.model_record import FILES
+from modelferry.image.recipe.base import BaseImage
 from modelferry.last_release.changed import BuildKey
 from modelferry.plan.spec import PushPlan
 from tests.contracts.conftest import Connect, MakeYard

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from modelferry.apptest.spec import AppTests
 from modelferry.errors import FerryError
-from modelferry.image.app.base_copy import BaseImage
+from modelferry.image.recipe.base import BaseImage, image_in_engine
 from modelferry.image.recipe.dockerfile import Recipe, read_recipe
 from modelferry.image.spec import BuildSpec
 from modelferry.registry.access import RegistryAccess
@@ -59,7 +59,6 @@ def current_digests(
 ) -> DigestOf:
     """What each image is now, asked where the build would take it from: the engine, for its own
     builds without `pull`, else its registry. `own` is how this run reaches its own registry."""
-    from modelferry.image.recipe.base import image_in_engine
     from modelferry.registry.client import Registry
 
     local = _local(build, engine)
@@ -92,7 +91,6 @@ def find_base(
     nothing is known: else it is likely to be the last release's. With None its diff ids are enough,
     from wherever they are told.
     """
-    from modelferry.image.recipe.base import image_in_engine
 
     try:
         base = recipe_of(build, None).base

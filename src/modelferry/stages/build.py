@@ -15,7 +15,7 @@ from pathlib import Path
 
 from modelferry.artifacts import Layer, LocalFile
 from modelferry.errors import FerryError, ModelChanged
-from modelferry.image.app.base_copy import BaseCopy, BaseImage
+from modelferry.image.app.base_copy import BaseCopy
 from modelferry.image.app.buildx import NO_CACHE, Cache, build_app, push_app, registry_cache
 from modelferry.image.app.in_context import files_in_context
 from modelferry.image.app.layer_journal import read_journals
@@ -27,6 +27,7 @@ from modelferry.image.app.layers import (
 )
 from modelferry.image.app.packing import Content
 from modelferry.image.compose import platform_of
+from modelferry.image.recipe.base import BaseImage
 from modelferry.image.released import Released
 from modelferry.image.run_images import RunImages
 from modelferry.image.sending import Blob, Send, Sending

@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, wait
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from modelferry.errors import FerryError
 from modelferry.image.app.layers import is_readable
 from modelferry.image.app.spool import Spool
 from modelferry.image.blob_range import ReadRange
+from modelferry.image.recipe.base import BaseImage
 from modelferry.image.released import ReleasedLayer
 from modelferry.image.sending import Blob, Send, Sending
 from modelferry.image.workers import in_thread
@@ -29,15 +29,6 @@ log = logging.getLogger("modelferry.image")
 _ASK_S = 15.0  # for what is only of use if it is quicker than the engine
 _QUIET_S = 10.0  # without a byte
 _LOOK_S = 0.02
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BaseImage:
-    diff_ids: tuple[Digest, ...]  # bottom first
-    layers: tuple[ReleasedLayer, ...] = ()  # as its registry has them; none where it does not tell
-    host: str = ""  # that registry
-    read_range: ReadRange | None = None  # of its blobs
-    image_id: str | None = None  # in the engine, where it is there
 
 
 Ask = Callable[[Collection[Digest]], BaseImage | None]  # given the diff ids that are known already

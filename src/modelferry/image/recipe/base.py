@@ -6,7 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelferry.engine import Engine
+from modelferry.image.blob_range import ReadRange
+from modelferry.image.released import ReleasedLayer
 from modelferry.values import Digest, ImageRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseImage:
+    diff_ids: tuple[Digest, ...]  # bottom first
+    layers: tuple[ReleasedLayer, ...] = ()  # as its registry has them; none where it does not tell
+    host: str = ""  # that registry
+    read_range: ReadRange | None = None  # of its blobs
+    image_id: str | None = None  # in the engine, where it is there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,9 @@ import pytest
 
 from modelferry.artifacts import Descriptor
 from modelferry.errors import RegistryError
-from modelferry.image.app.base_copy import BaseCopy, BaseImage
+from modelferry.image.app.base_copy import BaseCopy
 from modelferry.image.compose import GZIP_LAYER_TYPE
+from modelferry.image.recipe.base import BaseImage
 from modelferry.image.released import ReleasedLayer
 from modelferry.image.sending import Blob, Sending
 from modelferry.values import Digest

@@ -15,7 +15,7 @@ from modelferry.image.app.content_store import read_content_store
 from modelferry.image.app.layer_store import read_layer_store
 from modelferry.image.app.layers import app_in_engine
 from modelferry.image.layer_entries import LayerEntries, scan_layer
-from modelferry.image.placement import Fit, fit_model, names_asked
+from modelferry.image.placement import Fit, fit_model
 from modelferry.image.released import Released, ReleasedApp, ReleasedLayer
 from modelferry.image.workers import Stop
 from modelferry.values import Digest
@@ -161,14 +161,14 @@ def test_what_the_layers_say_of_a_models_place(yard: Yard, image_id: str, tmp_pa
             LayerEntries(
                 layer.diff_id,
                 record=None,
-                scan=lambda blob=layer.descriptor, read=layer.read: scan(blob, read, asked),
+                scan=lambda blob=layer.descriptor, read=layer.read: scan(blob, read),
             )
             for layer in app.layers
         ]
         return fit_model(asked, stack, base_layers=steps)
 
-    def scan(blob: Descriptor, read: object, asked: list[PurePosixPath]) -> object:
-        return scan_layer(read, blob.size_bytes, blob.media_type, names_asked(asked), Stop())
+    def scan(blob: Descriptor, read: object) -> object:
+        return scan_layer(read, blob.size_bytes, blob.media_type, Stop())
 
     assert fit("/model/m").seam == steps
     assert fit("/lib/m").placements[PurePosixPath("/lib/m")].path == PurePosixPath("/usr/lib/m")

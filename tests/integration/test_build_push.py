@@ -400,6 +400,19 @@ def test_two_names_of_one_place_are_refused(build: Build, tmp_path: Path, unique
 
 
 @every_engine
+def test_a_folder_that_leads_to_a_file_is_none(
+    build: Build, context: Path, small_base: str, tmp_path: Path, unique: str
+) -> None:
+    """Put below it, the model would be hidden by the layer above, and nobody told."""
+    (context / "tree").mkdir()
+    (context / "tree" / "data").write_text("a file\n")
+    (context / "tree" / "model").symlink_to("/data")
+    write_dockerfile(context, f"FROM {small_base}", "COPY tree/ /", "COPY app.py /code/")
+    with pytest.raises(BuildError, match="/data is a file there, not a folder"):
+        build(make_model(tmp_path, unique, ("/model/m", 3)))
+
+
+@every_engine
 def test_a_failing_step_is_shown_on_its_line(
     build: Build, context: Path, small_base: str, tmp_path: Path
 ) -> None:

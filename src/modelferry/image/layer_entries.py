@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from modelferry.image.tar_members import Kind, Read, members
+from modelferry.image.tar_members import Kind, Member, Read, members
 from modelferry.image.workers import Stop
 from modelferry.values import Digest
 
@@ -32,6 +32,7 @@ class Trace(NamedTuple):
 
 
 NOTHING = Trace()
+_FILE = Trace("file")  # all that matters of one; the many of an image share it
 Traces = Mapping[str, Trace]  # by absolute path
 
 
@@ -80,12 +81,10 @@ class LayerEntries:
         )
 
 
-def scan_layer(
-    read: Read, size_bytes: int, media_type: str, names: Collection[str], stop: Stop
-) -> Traces:
-    """Folders, links and whiteouts, and of other files those whose name is one of `names`.
+def scan_layer(read: Read, size_bytes: int, media_type: str, stop: Stop) -> Traces:
+    """`size_bytes` and `media_type` are the blob's; BuildError where it cannot be read as a layer.
 
-    `size_bytes` and `media_type` are the blob's; BuildError where it cannot be read as a layer.
+    Every file is in it: a link may lead to any.
     """
     found: dict[str, Trace] = {}
     for member in members(read, size_bytes, media_type, stop):
@@ -98,19 +97,25 @@ def scan_layer(
         elif name.startswith(WHITEOUT):
             gone = f"{folder}/{name.removeprefix(WHITEOUT)}"
             found[gone] = found.get(gone, NOTHING)._replace(whiteout=True)
-        elif member.kind != "file" or name in names:
-            before = found.get(path, NOTHING)
-            found[path] = Trace(
-                kind=member.kind,
-                mode=member.mode,
-                uid=member.uid,
-                gid=member.gid,
-                mtime_s=member.mtime_s,
-                target=member.target,
-                whiteout=before.whiteout,
-                opaque=before.opaque,
-            )
+        elif before := found.get(path):
+            entry = _trace_of(member)
+            found[path] = entry._replace(whiteout=before.whiteout, opaque=before.opaque)
+        else:
+            found[path] = _trace_of(member)
     return found
+
+
+def _trace_of(member: Member) -> Trace:
+    if member.kind == "file":
+        return _FILE
+    return Trace(
+        kind=member.kind,
+        mode=member.mode,
+        uid=member.uid,
+        gid=member.gid,
+        mtime_s=member.mtime_s,
+        target=member.target,
+    )
 
 
 def records_json(records: Mapping[Digest, Record]) -> Any:

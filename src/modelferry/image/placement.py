@@ -71,11 +71,6 @@ def paths_asked(paths: Sequence[PurePosixPath]) -> frozenset[str]:
     return frozenset(str(each) for path in paths for each in (path, *path.parents))
 
 
-def names_asked(paths: Sequence[PurePosixPath]) -> frozenset[str]:
-    """The names under which a regular file could be in the way of these."""
-    return frozenset(part for path in paths for part in path.parts[1:])
-
-
 def _resolve(path: PurePosixPath, stack: Stack, seen: set[str]) -> str:
     """The parents followed as in the finished image, the last name as it is. `seen` gets every
     path that was looked at."""

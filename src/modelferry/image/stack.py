@@ -13,7 +13,7 @@ from modelferry.image.app.layers import SavedApp
 from modelferry.image.app.packing import Content
 from modelferry.image.layer_entries import LayerEntries, Record, Traces, scan_layer
 from modelferry.image.model_layers import Placements
-from modelferry.image.placement import Fit, fit_model, names_asked, paths_asked, unread_layers
+from modelferry.image.placement import Fit, fit_model, paths_asked, unread_layers
 from modelferry.image.seam import ReleasedStack
 from modelferry.image.workers import Stop, side_by_side
 from modelferry.values import Digest
@@ -34,13 +34,12 @@ def fit_app(
     stop: Stop,
 ) -> Fit:
     """`base`: the base image's diff ids, None where nobody knows them. Layers that no record tells
-    enough of, and that were not `scanned` for these paths, are read side by side, from this machine
-    where they are here, else in the registry."""
-    names = names_asked(paths)
+    enough of, and that were not `scanned`, are read side by side, from this machine where they are
+    here, else in the registry."""
 
     def scan(layer: Layer) -> Traces:
         known = scanned.get(layer.diff_id)
-        return _scan(app, layer, names, stop) if known is None else known
+        return _scan(app, layer, stop) if known is None else known
 
     def entries(layer: Layer) -> LayerEntries:
         record = records.get(layer.diff_id)
@@ -65,10 +64,9 @@ def guess_on_base(
 ) -> tuple[Placements | None, Mapping[Digest, Traces]]:
     """Where the files go right above this base, and what was read for it; no placements where they
     cannot stand there: what lies above may mend that. `base`: bottom first, by diff id."""
-    names = names_asked(paths)
 
     def scan(content: Content) -> Traces:
-        return scan_layer(content.read, content.size_bytes, "", names, stop)
+        return scan_layer(content.read, content.size_bytes, "", stop)
 
     calls = [partial(scan, content) for _, content in base]
     traces = side_by_side(calls, "entries", stop, most=_READERS)
@@ -83,9 +81,9 @@ def guess_on_base(
         return None, scanned
 
 
-def _scan(app: SavedApp, layer: Layer, names: frozenset[str], stop: Stop) -> Traces:
+def _scan(app: SavedApp, layer: Layer, stop: Stop) -> Traces:
     content = app.stored[layer.diff_id]
-    return scan_layer(content.read, content.size_bytes, layer.descriptor.media_type, names, stop)
+    return scan_layer(content.read, content.size_bytes, layer.descriptor.media_type, stop)
 
 
 def _base_layers(base: Sequence[Digest] | None, layers: Sequence[Layer]) -> int | None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from modelferry.errors import BuildError
 from modelferry.image.layer import Folder
 from modelferry.image.layer_entries import LayerEntries, Trace, Traces
-from modelferry.image.placement import Fit, fit_model, names_asked, paths_asked, unread_layers
+from modelferry.image.placement import Fit, fit_model, paths_asked, unread_layers
 from modelferry.values import Digest
 
 GONE = Trace(whiteout=True)
@@ -178,7 +178,6 @@ def test_a_new_link_leads_where_the_record_says_nothing() -> None:
 def test_what_is_asked_of_layers() -> None:
     paths = [PurePosixPath("/a/b/m")]
     assert paths_asked(paths) == {"/", "/a", "/a/b", "/a/b/m"}
-    assert names_asked(paths) == {"a", "b", "m"}
 
 
 # A world of few paths, where everything that can happen soon does.

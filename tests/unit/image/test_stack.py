@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from modelferry.artifacts import Descriptor, Layer
+from modelferry.errors import BuildError
 from modelferry.image.app.layers import SavedApp
 from modelferry.image.compose import GZIP_LAYER_TYPE, AppImage
 from modelferry.image.layer_entries import Record, Traces
@@ -35,6 +36,13 @@ def tar(**links: str) -> bytes:
             info = tarfile.TarInfo(name)
             info.type, info.linkname = tarfile.SYMTYPE, target
             archive.addfile(info)
+    return out.getvalue()
+
+
+def file_tar(name: str) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo(name))
     return out.getvalue()
 
 
@@ -93,6 +101,15 @@ def test_layers_are_read_once_and_then_remembered() -> None:
     second = fit(changed, records=dict(first.records))
     assert second.placements == first.placements
     assert [bool(content.reads) for content in contents] == [False, False, True]
+
+
+@pytest.mark.parametrize("below", [True, False])
+def test_a_file_that_only_a_link_leads_to_is_in_the_way(below: bool) -> None:
+    """No part of the path that was asked for has its name."""
+    layers = (file_tar("data/blob"), tar(lib="/data/blob"))
+    saved, _ = app(*(layers if below else reversed(layers)))
+    with pytest.raises(BuildError, match="/data/blob is a file there, not a folder"):
+        fit(saved)
 
 
 def test_the_base_counts_where_the_app_is_made_of_it() -> None:

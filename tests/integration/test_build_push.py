@@ -399,6 +399,12 @@ def test_two_names_of_one_place_are_refused(build: Build, tmp_path: Path, unique
         build(make_model(tmp_path, unique, ("/usr/lib/m", 3), ("/lib/m", 4)))
 
 
+def test_a_file_below_another_is_refused(build: Build, tmp_path: Path, unique: str) -> None:
+    """No engine could unpack it."""
+    with pytest.raises(BuildError, match="/usr/lib/a is a file of the model: /lib/a"):
+        build(make_model(tmp_path, unique, ("/lib/a", 3), ("/usr/lib/a/b", 4)))
+
+
 @every_engine
 def test_a_folder_that_leads_to_a_file_is_none(
     build: Build, context: Path, small_base: str, tmp_path: Path, unique: str

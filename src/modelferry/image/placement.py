@@ -19,6 +19,7 @@ from modelferry.image.seam import ReleasedStack, choose_seam
 from modelferry.values import Digest
 
 _MOST_LINKS = 40  # Linux's own limit
+_ANOTHER_PATH = "Give one of them another PATH in `model`."
 
 Stack = Sequence[LayerEntries]  # the app's layers, bottom first
 
@@ -173,10 +174,15 @@ def _refuse_shared_places(real: Mapping[PurePosixPath, str]) -> None:
     for path, place in real.items():
         if place in taken:
             raise BuildError(
-                f"{path} and {taken[place]} are one place in the image: {place}",
-                do="Give one of them another PATH in `model`.",
+                f"{path} and {taken[place]} are one place in the image: {place}", do=_ANOTHER_PATH
             )
         taken[place] = path
+    for path, place in real.items():
+        if file := next((parent for parent in _parents(place) if parent in taken), None):
+            raise BuildError(
+                f"{path} is {place} in the image, but {file} is a file of the model: {taken[file]}",
+                do=_ANOTHER_PATH,
+            )
 
 
 def unread_layers(stack: Stack, asked: Collection[str]) -> tuple[LayerEntries, ...]:

@@ -99,6 +99,17 @@ def test_two_names_of_one_place_are_refused() -> None:
         fit_model(paths, stack(BASE))
 
 
+@pytest.mark.parametrize(
+    ("file", "below"),
+    [("/lib/a", "/usr/lib/a/b"), ("/usr/lib/a", "/lib/a/b/c"), ("/var/run/a", "/run/a/b")],
+)
+def test_a_file_of_the_model_is_no_folder_of_another(file: str, below: str) -> None:
+    """Neither was written inside the other: the image's links make it so."""
+    paths = [PurePosixPath(below), PurePosixPath(file)]
+    with pytest.raises(BuildError, match=f"is a file of the model: {file}"):
+        fit_model(paths, stack(BASE))
+
+
 def test_folders_are_as_the_image_below_has_them() -> None:
     assert placed("/home/app/new/m", BASE)[1] == [
         Folder(path=PurePosixPath("/home")),

@@ -4,16 +4,16 @@ all are idempotent. Only rollout/apply.py calls the writing ones."""
 from __future__ import annotations
 
 import copy
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Self
 
 from modelferry.cluster import access_review
 from modelferry.cluster.access_review import Own
 from modelferry.cluster.pod_proxy import PodProxy, open_pod_proxy
 from modelferry.cluster.resources import NAMESPACES, PODS, Resource, group_path
+from modelferry.cluster.terms import DOUBT_S, LONGEST_WAIT_S, WRITE_CONNECT_S, Terms, is_doubtful
 from modelferry.cluster.transport import READ_S, Query, Refused, Transport
 from modelferry.cluster.tunnel import Tunnel, TunnelError, open_tunnel
 from modelferry.cluster.watch import Watch
@@ -23,26 +23,6 @@ from modelferry.retry import retry
 Object = Mapping[str, Any]
 
 FIELD_MANAGER = "modelferry"
-_TRIES = 6  # an API server that restarts is away for a dozen seconds
-_LONGEST_WAIT_S = 4.0
-# An API server that starts refuses what it will grant: its own caches are not filled yet.
-_DOUBT_S = 15.0
-# Of a write we hear within 15 s, or it is not done any more: the server gives up on it, too. Above
-# the 10 s that it waits for an admission webhook, if that says nothing else.
-_WRITE_CONNECT_S = 3.0
-WRITE_S = 12.0
-WRITTEN_S = _WRITE_CONNECT_S + WRITE_S
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """On which calls are made. `permit` is asked before each try of a write, and raises; until
-    `until` (time.monotonic) what may heal is tried again, however often."""
-
-    permit: Callable[[], None] = lambda: None
-    until: float = -math.inf
-    tries: int = _TRIES
-    write_s: float = WRITE_S
 
 
 class Cluster:
@@ -276,7 +256,7 @@ class Cluster:
                 path,
                 query=limited,
                 read_s=terms.write_s,
-                connect_s=_WRITE_CONNECT_S,
+                connect_s=WRITE_CONNECT_S,
                 **how,
             )
 
@@ -298,17 +278,9 @@ class Cluster:
             try:
                 return once()
             except (Refused, IdentityError) as error:
-                if time.monotonic() - self._transport.away_at < _DOUBT_S and _is_doubtful(error):
+                if time.monotonic() - self._transport.away_at < DOUBT_S and is_doubtful(error):
                     error.temporary = True
                 raise
 
         terms = self.terms
-        return retry(doubted, tries=terms.tries, until=terms.until, longest_wait_s=_LONGEST_WAIT_S)
-
-
-def _is_doubtful(error: Refused | IdentityError) -> bool:
-    """A server that starts may say so; that there is no such object it knows."""
-    if isinstance(error, IdentityError) or error.code == 403:
-        return True
-    path_is_unknown = error.reason != "NotFound" or "the requested resource" in error.message
-    return error.code == 404 and path_is_unknown
+        return retry(doubted, tries=terms.tries, until=terms.until, longest_wait_s=LONGEST_WAIT_S)

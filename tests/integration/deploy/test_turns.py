@@ -17,8 +17,9 @@ import yaml
 from modelferry.artifacts import PushedImage, Rollout
 from modelferry.cluster import connect
 from modelferry.cluster.access import ClusterAccess
-from modelferry.cluster.client import WRITTEN_S, Cluster
+from modelferry.cluster.client import Cluster
 from modelferry.cluster.resources import LEASES, SECRETS, Resource
+from modelferry.cluster.terms import WRITTEN_S
 from modelferry.errors import Cancelled, RolloutError, RolloutFailed
 from modelferry.rollout import apply
 from modelferry.rollout.changes import dry_run
@@ -165,11 +166,17 @@ def test_nobody_writes_once_the_lease_is_given_back(hold: Hold) -> None:
 def test_a_lease_that_somebody_deleted_is_made_anew(
     cluster: Cluster, namespace: str, hold: Hold
 ) -> None:
-    mine = claim.holder(lease(cluster, namespace))
+    first = lease(cluster, namespace)
     delete_lease(cluster, namespace)
-    hold._renewed -= 3600  # as after an outage
+    until = time.monotonic() + 15
+    while True:
+        found = cluster.get(LEASES, NAME, namespace)
+        if found and found["metadata"]["uid"] != first["metadata"]["uid"]:
+            break
+        assert time.monotonic() < until
+        time.sleep(0.2)
     hold.check()
-    assert claim.holder(lease(cluster, namespace)) == mine
+    assert claim.holder(found) == claim.holder(first)
 
 
 def test_a_cancel_does_not_wait_for_what_is_being_removed(cluster: Cluster, namespace: str) -> None:

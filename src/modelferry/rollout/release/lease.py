@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from modelferry.cluster.client import WRITTEN_S, Cluster
+from modelferry.cluster.client import Cluster
 from modelferry.cluster.resources import LEASES
+from modelferry.cluster.terms import WRITTEN_S
 from modelferry.cluster.transport import Refused
 from modelferry.errors import FerryError, RolloutError
 from modelferry.rollout import apply

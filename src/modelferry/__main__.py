@@ -171,7 +171,7 @@ def _write_report(text: str, workspace: Path) -> str:
     """The path that later steps see it under. It belongs to whoever owns the workspace: a file of
     root's would break the next checkout on a self-hosted runner."""
     path = workspace / REPORT
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     owner = workspace.stat()
     if os.geteuid() == 0:
         os.chown(path, owner.st_uid, owner.st_gid)

@@ -55,4 +55,6 @@ class Redactor:
         return new
 
     def __call__(self, text: str) -> str:
-        return self._pattern.sub("***", text) if self._pattern else text
+        """What comes back can be written as UTF-8: of a name that is none, its bytes are shown."""
+        hidden = self._pattern.sub("***", text) if self._pattern else text
+        return hidden.encode(errors="backslashreplace").decode()

@@ -46,6 +46,11 @@ def parse_digest(text: str) -> Digest:
     return Digest(text)
 
 
+def is_utf8(text: str) -> bool:
+    """False for what a file name or the environment held that was none (PEP 383)."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def is_tag(text: str) -> bool:
     return bool(_TAG.fullmatch(text))
 

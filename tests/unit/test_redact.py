@@ -32,6 +32,13 @@ def test_every_form_of_a_secret_is_hidden(leaked: str) -> None:
     assert shown.endswith(" after")
 
 
+def test_what_is_shown_can_be_written() -> None:
+    redact = Redactor()
+    assert redact("m/\udcffé.bin").encode() == b"m/\\udcff\xc3\xa9.bin"
+    redact.add([Secret("sesame")])
+    assert redact("\udcff sesame") == "\\udcff ***"
+
+
 def test_the_longer_secret_wins_where_one_is_part_of_another() -> None:
     redact = Redactor()
     redact.add([Secret("abcd"), Secret("abcdefgh")])

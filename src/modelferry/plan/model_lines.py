@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from modelferry.inputs import suggest
 from modelferry.sources.spec import ModelLine, SourceKind
 from modelferry.sources.targets import WHITEOUT
+from modelferry.values import is_utf8
 
 DEFAULT_TARGET = "/model/"
 PLACEHOLDERS = ("{latest}", "{newest}")
@@ -44,6 +45,8 @@ class _Source:
 
 def parse_model_line(number: int, text: str, blob: BlobAddresses) -> ModelLine:
     """Raises ValueError with what is allowed."""
+    if not is_utf8(text):
+        raise ValueError("must be UTF-8")
     address, arrow, path = text.rpartition("=>")
     if not arrow:
         address, path = text, DEFAULT_TARGET

@@ -10,6 +10,7 @@ from modelferry.artifacts import ModelFile
 from modelferry.errors import Fault, InputError, ModelError
 from modelferry.sources.source import StoredObject, uri_of
 from modelferry.sources.spec import ModelLine, SourceKind
+from modelferry.values import is_utf8
 
 WHITEOUT = ".wh."  # a layer's entry of such a name deletes others (image-spec, layer.md)
 
@@ -44,17 +45,24 @@ def unsafe(name: str) -> str:
     """Why a name from storage must not become a path; "" where it may."""
     if name.startswith("/"):
         return "is absolute"
+    if not is_utf8(name):
+        return "is not UTF-8"
     if "\\" in name:
         return "holds a backslash"
     if any(ord(character) < 32 or ord(character) == 127 for character in name):
         return "holds a control character"
-    for segment in name.split("/"):
-        if segment in ("", ".", ".."):
-            return f"has {segment!r} as a segment" if segment else "has an empty segment"
-        if segment.startswith(WHITEOUT):
-            return f"has {segment!r} as a segment, which deletes other files in an image"
-        if len(segment.encode(errors="surrogatepass")) > _LONGEST_NAME:
-            return f"has a segment longer than {_LONGEST_NAME} bytes"
+    return next(filter(None, map(_unsafe_segment, name.split("/"))), "")
+
+
+def _unsafe_segment(segment: str) -> str:
+    if not segment:
+        return "has an empty segment"
+    if segment in (".", ".."):
+        return f"has {segment!r} as a segment"
+    if segment.startswith(WHITEOUT):
+        return f"has {segment!r} as a segment, which deletes other files in an image"
+    if len(segment.encode()) > _LONGEST_NAME:
+        return f"has a segment longer than {_LONGEST_NAME} bytes"
     return ""
 
 

@@ -182,6 +182,8 @@ def test_where_it_goes(text: str, target: str, is_folder: bool, file: str | None
         ("s3://bucket/v/ => /code", "must end in /"),
         ("s3://bucket/v/*.onnx => /code", "must end in /"),
         ("=> /code/", "space on each side"),
+        ("file:m/\udcff.bin", "must be UTF-8"),
+        ("s3://bucket/m => /\udcff/", "must be UTF-8"),
     ],
 )
 def test_refuses(text: str, says: str) -> None:

@@ -119,6 +119,14 @@ def test_links_to_files_are_followed_and_broken_ones_told(workspace: Path) -> No
         resolve(workspace, line("m/v10/"))
 
 
+def test_a_name_that_is_not_utf_8(workspace: Path) -> None:
+    (workspace / os.fsdecode(b"m/v10/\xff.bin")).write_text("x")
+    with pytest.raises(ModelError, match="is not UTF-8") as caught:
+        resolve(workspace, line("m/v10/"))
+    assert r"\udcff.bin" in caught.value.what
+    assert len(resolve(workspace, line("m/v10/a*")).files) == 1
+
+
 def test_hostile_names_in_the_workspace(workspace: Path) -> None:
     (workspace / "m/v10/a\\b").write_text("x")
     with pytest.raises(ModelError, match="could leave"):

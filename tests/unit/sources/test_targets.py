@@ -59,6 +59,7 @@ def test_names_in_https_addresses_are_decoded() -> None:
 HOSTILE = [
     "../a", "a/../b", "..", ".", "a/./b", "/etc/passwd", "a//b", "a/", "", "a\\..\\b", "a\0b",
     "a\nb", "a\rb", "a\x1bb", "a\x7f", "x" * 256, "é" * 128, "a/" + "y" * 300,
+    "\udcff.bin", "a\udc80/b",
     ".wh.passwd", ".wh..wh..opq", "a/.wh.b", ".wh.a/b", ".wh.",
 ]  # fmt: skip
 

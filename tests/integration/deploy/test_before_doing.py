@@ -20,6 +20,12 @@ DEPLOYMENTS = Resource(
     api_version="apps/v1", kind="Deployment", plural="deployments", namespaced=True
 )
 CONFIG_MAPS = Resource(api_version="v1", kind="ConfigMap", plural="configmaps", namespaced=True)
+RUNTIME_CLASSES = Resource(
+    api_version="node.k8s.io/v1", kind="RuntimeClass", plural="runtimeclasses", namespaced=False
+)
+STORAGE_CLASSES = Resource(
+    api_version="storage.k8s.io/v1", kind="StorageClass", plural="storageclasses", namespaced=False
+)
 RBAC = "rbac.authorization.k8s.io/v1"
 
 
@@ -254,3 +260,21 @@ def test_nothing_outside_the_manifests_is_touched(
     assert cluster.get(SERVICES, "score", namespace) is None
     pods, _ = cluster.list(PODS, namespace)
     assert {pod["metadata"]["labels"]["app"] for pod in pods} == {"score"}
+
+
+def test_a_class_that_comes_with_the_set_comes_before_what_names_it(
+    deploy: Deploy, images: Images, cluster: Cluster, namespace: str
+) -> None:
+    pod = POD.replace("serviceAccountName: robot", f"runtimeClassName: {namespace}")
+    claim = f"{{storageClassName: {namespace}, accessModes: [ReadWriteOnce],"
+    claim += " resources: {requests: {storage: 1Mi}}}"
+    claims = f"replicas: 0\n  volumeClaimTemplates: [{{metadata: {{name: a}}, spec: {claim}}}]"
+    classes = document("RuntimeClass", "node.k8s.io/v1", namespace, handler="runc")
+    classes += document("StorageClass", "storage.k8s.io/v1", namespace, provisioner="a.b/none")
+    try:
+        rollout = deploy(pod + workload(claims, kind="StatefulSet") + classes, images[0])
+    finally:
+        for resource in (RUNTIME_CLASSES, STORAGE_CLASSES):
+            if found := cluster.get(resource, namespace, None):
+                cluster.delete(resource, namespace, None, uid=found["metadata"]["uid"])
+    assert rollout.objects[:2] == (f"runtimeclass/{namespace}", f"storageclass/{namespace}")

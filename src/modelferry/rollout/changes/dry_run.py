@@ -19,7 +19,7 @@ from modelferry.rollout.changes.decide import (
     lost_by_replacing,
     settled,
 )
-from modelferry.rollout.changes.placed import Placed
+from modelferry.rollout.changes.placed import Placed, by_need
 from modelferry.rollout.changes.refusals import (
     Refusal,
     error_of,
@@ -51,7 +51,8 @@ def look(
     force: bool,
     tolerate: Tolerate,
 ) -> tuple[Change, ...]:
-    """Raises one RolloutError with everything that the cluster would refuse.
+    """In the order in which they are to be applied. Raises one RolloutError with everything that
+    the cluster would refuse.
 
     `not_there_yet`: objects whose namespace or kind comes with this very set. `tolerate` says of
     a refusal why it may not come when it counts.
@@ -59,12 +60,14 @@ def look(
     answers = ask(cluster, objects, not_there_yet=not_there_yet, force=force)
     refusals: list[Refusal] = []
     tolerated: list[Change] = []
+    needed: dict[str, Placed] = {}
     for refusal in answers.refusals:
         if why := tolerate(refusal.refused):
             log.warning("%s: %s", refusal.placed.label, refusal.refused.message)
             tolerated.append(_unchecked(cluster, refusal, why))
         elif cause := comes_with(refusal, answers.planned):
             tolerated.append(_unchecked(cluster, refusal, f"{cause.label} comes with it"))
+            needed[refusal.placed.key] = cause
         else:
             refusals.append(refusal)
     known = {change.placed.key: change for change in (*answers.planned, *tolerated)}
@@ -73,7 +76,7 @@ def look(
         refusals += [taken for change in known.values() if (taken := of_another_release(change))]
     if refusals:
         raise error_of(refusals)
-    return tuple(known[placed.key] for placed in objects)
+    return tuple(known[placed.key] for placed in by_need(objects, needed))
 
 
 def ask(
@@ -111,7 +114,7 @@ def _unchecked(cluster: Cluster, refusal: Refusal, why: str) -> Change:
 
 
 def comes_with(refusal: Refusal, planned: Sequence[Change]) -> Placed | None:
-    """What is missed is made by this very set, before it is needed."""
+    """What is missed is made by this very set."""
     message = refusal.refused.message
     if "not found" not in message and "was found" not in message:
         return None

@@ -133,9 +133,7 @@ def made_before(befores: Iterable[Before], planned: Iterable[Change]) -> frozens
 
 def is_first(befores: Iterable[Before]) -> bool:
     """Nothing that works was there: there are only settings, or nothing at all."""
-    return not any(
-        before.uid for before in befores if not is_preparation(before.placed.resource.kind)
-    )
+    return not any(before.uid for before in befores if not is_preparation(before.placed.resource))
 
 
 def restored(before: Before, live: Object | None) -> Placed:

@@ -1,8 +1,13 @@
-"""`file:` sources: a file or folder of the workspace."""
+"""`file:` sources: a file or folder of the workspace, or elsewhere on the runner.
+
+Whoever writes to the repository must not choose what of the runner gets into an image: links in
+the workspace lead to files of the workspace alone. Below an address outside, to any file.
+"""
 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,23 +17,33 @@ from modelferry.errors import ModelChanged, ModelError, ModelNotFound
 from modelferry.sources.source import PIECE_BYTES, StoredObject, key_of
 from modelferry.sources.spec import ModelLine
 
+_KINDS = {
+    stat.S_IFDIR: "a link to a folder, which is not followed",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
 
 class FileSource:
     connections = 4
 
     def __init__(self, line: ModelLine, workspace: Path) -> None:
-        self._line, self._workspace = line, workspace
+        self._line, self._workspace = line, workspace.absolute()
+        self._home = self._workspace.resolve()
 
     def list(self, folder: str) -> Iterator[StoredObject]:
-        """Symbolic links to files are followed, those to folders are not: no loops."""
+        """What is no file is refused, links to folders too, if it is chosen."""
         top = self._workspace / folder
         if not top.is_dir():
             return
         for where, folders, names in os.walk(top, onerror=_raise):
             folders.sort()
-            for name in sorted(names):
+            links = (name for name in folders if Path(where, name).is_symlink())
+            for name in sorted((*names, *links)):
                 path = Path(where, name)
-                yield self._stored(path, folder + path.relative_to(top).as_posix())
+                yield self._listed(path, folder + path.relative_to(top).as_posix())
 
     def head(self, key: str) -> StoredObject:
         path = self._workspace / key
@@ -51,17 +66,42 @@ class FileSource:
         except OSError as error:
             raise _explained(key, error) from None
 
+    def _listed(self, path: Path, key: str) -> StoredObject:
+        try:
+            return self._stored(path, key)
+        except ModelError as error:
+            never = datetime.fromtimestamp(0, UTC)
+            return StoredObject(key=key, size_bytes=0, etag=None, modified=never, refused=error)
+
     def _stored(self, path: Path, key: str) -> StoredObject:
         try:
             status = path.stat()
         except OSError as error:
             raise _explained(key, error) from None
+        self._refuse_way_out(path, key)
+        if not stat.S_ISREG(status.st_mode):
+            raise ModelError(
+                f"file:{key} is {_KINDS.get(stat.S_IFMT(status.st_mode), 'no file')}",
+                seen=f"It leads to {path.resolve()}." if path.is_symlink() else "",
+                do="Remove it, or name the wanted files and folders one by one in `model`.",
+            )
         return StoredObject(
             key=key,
             size_bytes=status.st_size,
             etag=_etag(status),
             modified=datetime.fromtimestamp(status.st_mtime, UTC),
         )
+
+    def _refuse_way_out(self, path: Path, key: str) -> None:
+        written = Path(os.path.abspath(path))  # noqa: PTH100 - `..` goes as the user wrote it
+        inside = written.is_relative_to(self._workspace) or written.is_relative_to(self._home)
+        if inside and not (place := path.resolve()).is_relative_to(self._home):
+            raise ModelError(
+                f"file:{key} leads out of the workspace",
+                seen=f"It is {place}, by a link.",
+                do="If that is meant, name it by its own path in `model`, or copy it into the "
+                "workspace in an earlier step.",
+            )
 
 
 def _etag(status: os.stat_result) -> str:
@@ -88,7 +128,8 @@ def _explained(key: str, error: OSError) -> ModelError:
             do="Check the path in `model`, and that an earlier step (actions/checkout) made it.",
         )
     return ModelError(
-        f"file:{key} cannot be read: {error.strerror}", do="Check the file's owner and mode."
+        f"file:{key} cannot be read: {error.strerror}",
+        do="Check the file's owner and mode, and where it leads if it is a link.",
     )
 
 

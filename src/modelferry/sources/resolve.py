@@ -104,7 +104,7 @@ def _choose_from_listing(
 
 def _is_folder(source: Source, found: StoredObject) -> bool:
     """Storage browsers leave empty objects that mean folders; only a closer look tells."""
-    if found.size_bytes:
+    if found.size_bytes or found.refused:
         return False
     try:
         return retry(lambda: source.head(found.key), tries=_TRIES).is_folder

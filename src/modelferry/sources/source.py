@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from modelferry.artifacts import ModelFile
+from modelferry.errors import ModelError
 from modelferry.sources.spec import ModelLine
 
 PIECE_BYTES = 1024 * 1024  # what a broken connection can lose, and what is handed on at once
@@ -23,6 +24,7 @@ class StoredObject:
     version_id: str | None = None
     modified: datetime | None = None
     is_folder: bool = False  # an empty object that stands for a folder; only a HEAD tells
+    refused: ModelError | None = None  # raised where this is chosen
 
 
 class Source(Protocol):

@@ -18,8 +18,9 @@ _LONGEST_NAME = 255  # bytes; what Linux file systems take
 
 
 def place(line: ModelLine, listed: str, root: str, found: StoredObject) -> ModelFile:
-    """The object under its name relative to `root`. Raises ModelError for a hostile name: all
-    below `listed` was named by whoever writes to the storage, not by the user.
+    """The object under its name relative to `root`. Raises ModelError for what the source
+    refuses, and for a hostile name: all below `listed` was named by whoever writes to the storage,
+    not by the user.
     """
     decoded = unquote if line.kind is SourceKind.HTTPS else str
     name, foreign = decoded(found.key.removeprefix(root)), decoded(found.key.removeprefix(listed))
@@ -30,6 +31,8 @@ def place(line: ModelLine, listed: str, root: str, found: StoredObject) -> Model
             seen=f"{foreign!r} {reason}.",
             do="Rename or remove the object, or name the wanted files one by one in `model`.",
         )
+    if found.refused:
+        raise found.refused
     return ModelFile(
         uri=uri,
         image_path=line.target / name if line.target_is_folder else line.target,

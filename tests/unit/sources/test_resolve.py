@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -109,14 +110,74 @@ def test_an_absolute_path(workspace: Path) -> None:
     assert file.image_path == PurePosixPath("/model/a.bin")
 
 
+def names(workspace: Path, key: str) -> list[str]:
+    return [file.image_path.name for file in resolve(workspace, line(key)).files]
+
+
 def test_links_to_files_are_followed_and_broken_ones_told(workspace: Path) -> None:
-    (workspace / "m/v10/link").symlink_to(workspace / "m/v2/a.bin")
-    (workspace / "m/v10/around").symlink_to(workspace / "m")
-    names = [file.image_path.name for file in resolve(workspace, line("m/v10/")).files]
-    assert names == ["a.bin", "link"]
+    (workspace / "m/v10/link").symlink_to("../v2/a.bin")
+    assert names(workspace, "m/v10/") == ["a.bin", "link"]
     (workspace / "m/v10/broken").symlink_to("nowhere")
     with pytest.raises(ModelNotFound, match="m/v10/broken does not exist"):
         resolve(workspace, line("m/v10/"))
+    assert names(workspace, "m/v10/*.bin") == ["a.bin"], "what was not chosen is no matter"
+
+
+@pytest.mark.parametrize("leads_to", ["../v2", "..", ".", "/usr"])
+def test_links_to_folders_are_refused_by_name(workspace: Path, leads_to: str) -> None:
+    (workspace / "m/v10/more").symlink_to(leads_to)
+    with pytest.raises(ModelError, match=r"v10/more (is a link to a folder|leads out)"):
+        resolve(workspace, line("m/v10/"))
+    assert names(workspace, "m/v10/*.bin") == ["a.bin"]
+
+
+def test_an_address_that_is_a_link_is_followed(workspace: Path) -> None:
+    (workspace / "current").symlink_to("m/v2")
+    assert names(workspace, "current/") == ["a.bin", "b.bin"]
+
+
+def test_a_link_to_a_folder_is_no_version(workspace: Path) -> None:
+    (workspace / "m/v99").symlink_to("v2")
+    assert resolve(workspace, line("m/{latest}/")).version == "v10"
+    assert resolve(workspace, line("m/{newest}/")).version == "v10"
+
+
+def test_links_do_not_lead_out_of_the_workspace(workspace: Path, tmp_path: Path) -> None:
+    inner = workspace / "m"
+    (inner / "out").symlink_to("/etc/passwd")
+    (inner / "v10/up").symlink_to(inner / "v2/a.bin")
+    for key in ("", "out", f"{inner}/out"):
+        with pytest.raises(ModelError, match="out leads out of the workspace") as caught:
+            resolve(inner, line(key))
+        assert "/etc/passwd" in caught.value.seen
+    assert names(inner, "v10/up") == ["up"]
+    (tmp_path / "elsewhere").symlink_to(inner)
+    assert names(tmp_path / "elsewhere", "v10/up") == ["up"], "the workspace itself may be a link"
+    with pytest.raises(ModelError, match="leads out"):
+        resolve(tmp_path / "elsewhere", line(f"{inner}/out"))
+
+
+def test_what_the_user_names_outside_is_theirs(workspace: Path) -> None:
+    (workspace / "m/v10/link").symlink_to(workspace / "m/v2/a.bin")
+    inner = workspace / "m/v2"
+    assert names(inner, "../v10/") == ["a.bin", "link"]
+    assert names(inner, f"{workspace}/m/v10/") == ["a.bin", "link"]
+
+
+@pytest.mark.parametrize("kind", ["a FIFO", "a socket"])
+def test_what_is_no_file_is_refused_by_name(workspace: Path, kind: str) -> None:
+    with socket.socket(socket.AF_UNIX) as opened, pytest.MonkeyPatch.context() as patch:
+        patch.chdir(workspace / "m/v10")  # a socket's address is short
+        opened.bind("other") if kind == "a socket" else os.mkfifo("other")
+    for key in ("m/v10/", "m/v10/other"):
+        with pytest.raises(ModelError, match=f"file:m/v10/other is {kind}"):
+            resolve(workspace, line(key))
+    assert names(workspace, "m/v10/*.bin") == ["a.bin"]
+
+
+def test_a_device_is_no_model(workspace: Path) -> None:
+    with pytest.raises(ModelError, match="file:/dev/null is a device"):
+        resolve(workspace, line("/dev/null"))
 
 
 def test_a_name_that_is_not_utf_8(workspace: Path) -> None:

@@ -88,12 +88,18 @@ def see_through(
 def _look_again(now: Turn, board: Board, ends: lasting.Ends, asked: Chosen) -> None:
     """`ends`: how often each container had ended when all was ready."""
     log.info("asked, and looked at once more")
+    board.kills = 1  # it was ready, so it has not merely started too slowly
     outcome = watch.follow(now.cluster, board, timeout_s=_LAST_LOOK_S, heed=now.heed)
     ended = [e for entry, _ in asked for e in lasting.since(ends, entry, board.pods(entry))]
     unwell = {
         entry.key
         for entry, state in outcome.states
-        if not lasting.lasts(ends, state, board.pods(entry))
+        if not lasting.lasts(
+            ends,
+            state,
+            board.pods(entry),
+            [found for found in outcome.findings if found.target is entry],
+        )
     }
     if ended or unwell:
         findings = (found for found in outcome.findings if found.target.key in unwell)

@@ -21,6 +21,7 @@ Deploy = Callable[..., Rollout]
 Images = tuple[PushedImage, PushedImage]
 
 _BUSY_S = 15  # what a machine with other work adds; prove/failures.py counts from the failure on
+DEAF = "livenessProbe: {httpGet: {path: /, port: 8001}, periodSeconds: 1, failureThreshold: 2}"
 PROBE = "readinessProbe: {httpGet: {path: /, port: 8000}, periodSeconds: 1}"
 
 
@@ -90,6 +91,13 @@ CASES = {
         workload("Deployment", mode="crash-late", more=""),
         r"container score crashed \(exit 1\) 3 times: CUDA error: out of memory",
         45,
+    ),
+    "condemned by its liveness probe": Case(
+        # that it is killed comes at the end of its grace period; until then it is called ready
+        workload("Deployment", more=DEAF).replace("PeriodSeconds: 0", "PeriodSeconds: 15"),
+        r"container score failed its liveness probe and is killed for the second time: Liveness"
+        r" probe failed: .*connection refused",
+        35,
     ),
     "ends": Case(
         workload("Deployment", mode="end"),
@@ -248,6 +256,15 @@ def test_a_failing_check(deploy: Deploy, images: Images) -> None:
     assert re.match(
         r"a check failed on pod score-\w+-\w+ \(deployment/score\): GET / → 500", raised.value.what
     )
+
+
+def test_checks_that_pass_save_no_container_from_its_liveness_probe(
+    deploy: Deploy, images: Images
+) -> None:
+    manifest = workload("Deployment", more=DEAF).replace("PeriodSeconds: 0", "PeriodSeconds: 15")
+    late = manifest.replace("  selector", "  minReadySeconds: 5\n  selector")
+    with pytest.raises(RolloutFailed, match=r"failed its liveness probe"):
+        deploy(late, images[0], checks="GET /", port=8000)
 
 
 def test_checks_of_a_port_where_nobody_listens(deploy: Deploy, images: Images) -> None:

@@ -9,30 +9,25 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any
 
 from modelferry.cluster.resources import EVENTS, PODS, REPLICA_SETS, Resource
 from modelferry.rollout.objects import ownership, stuck
 from modelferry.rollout.objects.conditions import is_true
-from modelferry.rollout.objects.podspec import containers, images
-from modelferry.rollout.watching import trouble
+from modelferry.rollout.objects.podspec import images
+from modelferry.rollout.watching import condemned, trouble
 from modelferry.rollout.watching.event_log import EventLog
 from modelferry.rollout.watching.findings import Applied, Finding, Judgement
 from modelferry.rollout.watching.inventory import Inventory
-from modelferry.rollout.watching.other_kinds import has_spoken
-from modelferry.rollout.watching.readiness import has_succeeded, is_known, is_observed, state
+from modelferry.rollout.watching.readiness import has_succeeded, is_observed, state
 from modelferry.rollout.watching.room import LOOK_AGAIN_S, Room
 from modelferry.rollout.watching.running_image import Digests, container_statuses
+from modelferry.rollout.watching.settling import Settling
 from modelferry.rollout.watching.states import Done, Failed, State, Waiting
 from modelferry.rollout.watching.trouble import Trouble
 
 Object = Mapping[str, Any]
 
-# So long a container without a readiness probe must be seen running, and a controller may be
-# silent that has something to say.
-SETTLE_S = 10.0
-_OLD_S = 60.0
 _BACK_OFF_S = 330.0  # a kubelet tries again after five minutes at the latest
 
 
@@ -43,6 +38,7 @@ class Board:
     old_pods: AbstractSet[str] = frozenset()  # uids of those that were there before the apply
     checked: Collection[str] = ()  # keys of those whose pods `checks` will ask afterwards
     epoch_s: float = 0.0  # Unix time where the clock of `now` has its zero
+    kills: int = condemned.TIMES  # by a probe, of one container, that end the wait
     _seen: Inventory = field(default_factory=Inventory)
     _events: EventLog = field(init=False)
     _judged: dict[str, Judgement] = field(default_factory=dict)  # by the target's key
@@ -50,11 +46,11 @@ class Board:
     _all_stale: bool = True
     _old_troubles: dict[str, frozenset[str]] = field(default_factory=dict)
     _pulls: dict[str, dict[str, int]] = field(default_factory=dict)  # pod → container → refusals
-    _running_since: dict[str, float] = field(default_factory=dict)  # of container ids
     _rooms: dict[str | None, Room] = field(default_factory=dict)  # by namespace
-    _silent_since: dict[str, float] = field(default_factory=dict)  # by the target's key
+    _settling: Settling = field(init=False)
 
     def __post_init__(self) -> None:
+        self._settling = Settling(checked=self.checked, epoch_s=self.epoch_s)
         self._events = EventLog(old_pods=self.old_pods)
 
     # What is heard
@@ -169,8 +165,11 @@ class Board:
         live = self.live(target)
         found = state(target.body, live, pods, digests, asked=target.placed.body)
         settles_at, why = now, ""
-        if isinstance(found, Done):
-            settles_at, why = self._settles(target, live or {}, pods, now)
+        if isinstance(found, Done) and any(self._condemned(pod) for pod in pods):
+            found = Waiting(message="a probe has condemned what runs", figures=found.figures)
+        elif isinstance(found, Done):
+            known_kills = [(pod, self._events.kills_of(pod["metadata"]["uid"])) for pod in pods]
+            settles_at, why = self._settling.ends(target, live or {}, known_kills, now)
         if settles_at > now:
             found = Waiting(message=why, figures=found.figures)
         room = self._room(target, now)
@@ -205,40 +204,6 @@ class Board:
         old = self._old_troubles.setdefault(target.key, causes)
         return tuple(_with_time(found) if found.cause in old else found for found in standing)
 
-    def _settles(
-        self, target: Applied, live: Object, pods: Sequence[Object], now: float
-    ) -> tuple[float, str]:
-        """When what looks done may be believed, and what is waited for until then."""
-        if not is_known(live):
-            if has_spoken(target.body, live) or not target.is_changed:
-                return now, ""
-            since = self._silent_since.setdefault(target.key, now)
-            return since + SETTLE_S, "its controller has said nothing of it yet"
-        why = f"it has no readiness probe: watched running for {SETTLE_S:.0f} s"
-        return self._settled_at(target, pods, now), why
-
-    def _settled_at(self, target: Applied, pods: Sequence[Object], now: float) -> float:
-        """A pod without a readiness probe counts as ready before its program has done anything."""
-        if target.key in self.checked or target.resource.kind == "Job":
-            return now
-        since = [now - SETTLE_S]
-        for pod in pods:
-            if pod["status"].get("phase") == "Succeeded":
-                continue
-            probed = {c.name for c in containers(pod) if "readinessProbe" in c.body}
-            for status in pod["status"].get("containerStatuses") or ():
-                running = status.get("state", {}).get("running")
-                if status["name"] in probed or (running and self._is_old(running, now)):
-                    continue
-                known = self._running_since.setdefault(status.get("containerID", ""), now)
-                since.append(known if running else now)
-        return max(since) + SETTLE_S
-
-    def _is_old(self, running: Mapping[str, Any], now: float) -> bool:
-        """Started long ago by the node's clock, which may differ from ours by some seconds."""
-        started = datetime.fromisoformat(running["startedAt"]).timestamp()
-        return now + self.epoch_s - started > _OLD_S
-
     def _standing(
         self, target: Applied, found: State, pods: Sequence[Object], digests: Digests
     ) -> Iterator[Finding]:
@@ -262,12 +227,12 @@ class Board:
         return stuck.pods(live, self._owned(PODS, target, live)) if stuck.may_be(live) else ()
 
     def _of_pod(self, pod: Object, live: Object) -> Trouble | None:
-        uid = pod["metadata"]["uid"]
-        seen = trouble.of_pod(
-            pod,
-            pulls=self._pulls.get(uid, {}),
-            restarts_are_counted_elsewhere=live["kind"] == "Job",
-        )
+        uid, is_job = pod["metadata"]["uid"], live["kind"] == "Job"
+        pulls = self._pulls.get(uid, {})
+        seen = trouble.of_pod(pod, pulls=pulls, restarts_are_counted_elsewhere=is_job)
+        killed = None if is_job else self._condemned(pod)
+        if killed and (seen is None or killed.grace_s <= seen.grace_s):
+            return killed
         if seen is None:
             is_pending = pod.get("status", {}).get("phase") == "Pending"
             return self._events.trouble_of(uid) if is_pending else None
@@ -276,6 +241,18 @@ class Board:
                 return replace(seen, grace_s=trouble.NEVER)
             return trouble.of_claim(seen, self._events.unbound(pod))
         return seen
+
+    def _condemned(self, pod: Object) -> Trouble | None:
+        uid = pod["metadata"]["uid"]
+        if pod["status"].get("phase") in ("Succeeded", "Failed"):
+            return None  # that speaks for itself
+        kills, said = self._events.kills_of(uid), self._events.probe_of(uid)
+        found = (
+            condemned.trouble_of(kill, status, said, times=self.kills)
+            for status in container_statuses(pod)
+            if (kill := kills.get(status["name"]))
+        )
+        return next(filter(None, found), None)
 
     def _of_owner(self, target: Applied, live: Object) -> Trouble | None:
         if live["kind"] == "Pod":

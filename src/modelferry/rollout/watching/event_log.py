@@ -7,7 +7,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
-from modelferry.rollout.watching import trouble
+from modelferry.rollout.watching import condemned, trouble
+from modelferry.rollout.watching.condemned import Kill
 from modelferry.rollout.watching.trouble import Trouble
 
 Object = Mapping[str, Any]
@@ -28,6 +29,7 @@ class EventLog:
     _newest: dict[str, Object] = field(default_factory=dict)  # trouble, by the uid it is about
     _claims: dict[_Name, Object] = field(default_factory=dict)  # likewise, by the claim's name
     _probes: dict[str, str] = field(default_factory=dict)  # what they said last, by the pod's uid
+    _kills: dict[str, dict[str, Kill]] = field(default_factory=dict)  # pod → container → last one
     _autoscaled: set[str] = field(default_factory=set)
     _listed: set[str | None] = field(default_factory=set)  # namespaces
 
@@ -53,6 +55,8 @@ class EventLog:
             self.pulled.add(pulled)
         if event.get("reason") == "Unhealthy":
             self._probes[uid] = " ".join(event.get("message", "").split())[:300]
+        if kill := condemned.kill_of(event, moment(event)):
+            self._kills.setdefault(uid, {})[kill.container] = kill
         if trouble.is_autoscaled(event):
             self._autoscaled.add(uid)
         elif about.get("kind") == "PersistentVolumeClaim":
@@ -69,6 +73,10 @@ class EventLog:
     def probe_of(self, uid: str) -> str:
         """What a probe of the pod said last; empty when none has failed."""
         return self._probes.get(uid, "")
+
+    def kills_of(self, uid: str) -> Mapping[str, Kill]:
+        """By a probe of the pod, by its container's name."""
+        return self._kills.get(uid, {})
 
     def is_autoscaled(self, uid: str) -> bool:
         """A node is on its way for this pod."""

@@ -26,12 +26,16 @@ def ends(pods: Iterable[Object]) -> Ends:
     }
 
 
-def lasts(before: Ends, found: State, pods: Iterable[Object]) -> bool:
+def lasts(
+    before: Ends, found: State, pods: Iterable[Object], findings: Iterable[Finding] = ()
+) -> bool:
     """That more pods are on their way, for an autoscaler answers the load, is no failure of those
-    that were ready `before`."""
+    that were ready `before`; `findings` are its troubles."""
     if isinstance(found, Done | Failed):
         return isinstance(found, Done)
     known = {uid for uid, _ in before}
+    if any(f.trouble.condemned and f.pod and f.pod["metadata"]["uid"] in known for f in findings):
+        return False
     left = [pod for pod in pods if pod["metadata"]["uid"] in known]
     return bool(left) and all(is_true(pod, "Ready") for pod in left)
 

@@ -27,6 +27,7 @@ class Trouble:
     grace_s: float
     container: str | None = None
     crashed: bool = False  # its last log lines say why
+    condemned: bool = False  # by a probe; it still counts as running
     is_unscheduled: bool = False
     waits_for_room: bool = False  # which pods that go away would make
 

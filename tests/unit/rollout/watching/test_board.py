@@ -10,7 +10,8 @@ import pytest
 from modelferry.cluster.resources import EVENTS, PODS, REPLICA_SETS, Resource
 from modelferry.rollout.changes.placed import Placed
 from modelferry.rollout.manifests.load import ManifestObject
-from modelferry.rollout.watching.board import SETTLE_S, Applied, Board
+from modelferry.rollout.watching.board import Applied, Board
+from modelferry.rollout.watching.settling import SETTLE_S
 from modelferry.rollout.watching.states import Done, Failed, Waiting
 
 IMAGE = "reg/app@sha256:" + "a" * 64
@@ -324,6 +325,67 @@ def test_an_evicted_pod_that_was_replaced_holds_nothing_up(board: Board, target:
 CERTIFICATES = Resource(
     api_version="example.org/v1", kind="Certificate", plural="certificates", namespaced=True
 )
+
+
+def killing(second: int, count: int = 1, probe: str = "liveness") -> dict:
+    return {
+        "metadata": {"uid": "k", "resourceVersion": str(count)},
+        "reason": "Killing",
+        "message": f"Container main failed {probe} probe, will be restarted",
+        "count": count,
+        "lastTimestamp": f"1970-01-01T00:16:{second}Z",
+        "involvedObject": {"kind": "Pod", "uid": "pod-new"},
+    }
+
+
+def run_of(second: int) -> dict[str, Any]:
+    return {"startedAt": f"1970-01-01T00:16:{second}Z"}
+
+
+@pytest.mark.parametrize("probe", ["liveness", "startup"])
+@pytest.mark.parametrize("is_checked", [False, True])
+def test_a_container_that_its_probe_condemned_is_not_done(
+    board: Board, target: Applied, probe: str, is_checked: bool
+) -> None:
+    """Until its grace period is over, Kubernetes calls it running and ready."""
+    board = replace(board, checked=[target.key] if is_checked else [], epoch_s=1000)
+    board.replace(DEPLOYMENTS, "n", [deployment(1)])
+    board.replace(PODS, "n", [pod("new", {"running": run_of(40)})])
+    board.replace(EVENTS, "n", [killing(43, probe=probe)])
+    assert isinstance(board.state(target, 30), Waiting)
+    (finding,) = board.findings(600)
+    assert f"failed its {probe} probe" in finding.cause
+    assert not finding.is_final
+    board.put(EVENTS, "n", "MODIFIED", killing(49, count=2, probe=probe))
+    (finding,) = board.findings(601)
+    assert finding.is_final
+    assert "for the second time" in finding.cause
+
+
+def test_what_a_probe_condemned_once_is_to_last_longer_the_next_time(
+    board: Board, target: Applied
+) -> None:
+    board = replace(board, epoch_s=1000)
+    board.replace(DEPLOYMENTS, "n", [deployment(1)])
+    dead = {"exitCode": 137, **run_of(10)}
+    again = pod("new", {"running": run_of(45)}, lastState={"terminated": dead}, restartCount=1)
+    board.replace(PODS, "n", [again])
+    board.replace(EVENTS, "n", [killing(40)])  # after 30 s
+    assert isinstance(board.state(target, 5), Waiting)
+    assert isinstance(board.state(target, 5 + 30 + SETTLE_S - 1), Waiting)
+    assert not board.findings(40)
+    assert isinstance(board.state(target, 5 + 30 + SETTLE_S), Done)
+
+
+def test_a_kill_after_a_long_run_holds_nothing_back(board: Board, target: Applied) -> None:
+    """A pod that nobody touched, and that was restarted under load a while ago."""
+    board = replace(board, epoch_s=1000)
+    board.replace(DEPLOYMENTS, "n", [deployment(1)])
+    dead = {"exitCode": 137, "startedAt": "1970-01-01T00:01:00Z"}
+    again = pod("new", {"running": run_of(45)}, lastState={"terminated": dead}, restartCount=1)
+    board.replace(PODS, "n", [again])
+    board.replace(EVENTS, "n", [killing(40)])
+    assert isinstance(board.state(target, 15), Done)
 
 
 def certificate(**status: Any) -> dict:

@@ -10,8 +10,9 @@ from modelferry.cluster.resources import PODS
 from modelferry.rollout.changes.placed import Placed
 from modelferry.rollout.manifests.load import ManifestObject
 from modelferry.rollout.watching import lasting
-from modelferry.rollout.watching.findings import Applied
+from modelferry.rollout.watching.findings import Applied, Finding
 from modelferry.rollout.watching.states import Done, Failed, Waiting
+from modelferry.rollout.watching.trouble import Trouble
 
 ENDED = {"terminated": {"exitCode": 1, "reason": "Error"}}
 RUNS = {"running": {}}
@@ -72,3 +73,12 @@ def test_a_pod_that_came_later_has_its_first_starts(target: Applied) -> None:
 def test_pods_that_were_ready_must_be(state: Any, pods: list[dict], *, lasts: bool) -> None:
     before = lasting.ends([pod(state=RUNS)])
     assert lasting.lasts(before, state, pods) is lasts
+
+
+def test_a_pod_that_its_probe_condemned_does_not_last(target: Applied) -> None:
+    """It is ready until it is killed."""
+    before, waits = lasting.ends([pod(state=RUNS)]), Waiting(message="condemned")
+    trouble = Trouble(cause="failed its liveness probe", grace_s=0, condemned=True)
+    for uid, lasts in (("u", False), ("v", True)):
+        found = Finding(target=target, trouble=trouble, pod=pod(uid))
+        assert lasting.lasts(before, waits, [pod()], [found]) is lasts

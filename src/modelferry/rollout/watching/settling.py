@@ -1,0 +1,88 @@
+"""What looks done may only look so: when it may be believed. Pure; time is handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from modelferry.rollout.objects.podspec import containers
+from modelferry.rollout.watching import condemned
+from modelferry.rollout.watching.condemned import Kill
+from modelferry.rollout.watching.findings import Applied
+from modelferry.rollout.watching.other_kinds import has_spoken
+from modelferry.rollout.watching.readiness import is_known
+from modelferry.rollout.watching.running_image import container_statuses
+
+Object = Mapping[str, Any]
+Kills = Mapping[str, Kill]  # by the container's name
+
+# So long a container without a readiness probe must be seen running, and a controller may be
+# silent that has something to say.
+SETTLE_S = 10.0
+_OLD_S = 60.0
+_LONG_RUN = timedelta(minutes=5)  # what went well for so long has not failed at its start
+
+
+@dataclass(slots=True)
+class Settling:
+    checked: Collection[str]  # keys of those whose pods `checks` will ask afterwards
+    epoch_s: float  # Unix time where the clock of `now` has its zero
+    _running_since: dict[str, float] = field(default_factory=dict)  # of container ids
+    _silent_since: dict[str, float] = field(default_factory=dict)  # by the target's key
+
+    def ends(
+        self, target: Applied, live: Object, pods: Sequence[tuple[Object, Kills]], now: float
+    ) -> tuple[float, str]:
+        """When, and what is waited for until then."""
+        if not is_known(live):
+            if has_spoken(target.body, live) or not target.is_changed:
+                return now, ""
+            since = self._silent_since.setdefault(target.key, now)
+            return since + SETTLE_S, "its controller has said nothing of it yet"
+        if target.resource.kind == "Job":
+            return now, ""
+        ends = max((self._outlives(pod, kills, now) for pod, kills in pods), default=now)
+        if ends > now:
+            return ends, "a probe had one of its containers killed: it is to last longer this time"
+        if target.key in self.checked:
+            return now, ""
+        ends = max((self._has_run(pod, now) for pod, _ in pods), default=now)
+        return ends, f"it has no readiness probe: watched running for {SETTLE_S:.0f} s"
+
+    def _outlives(self, pod: Object, kills: Kills, now: float) -> float:
+        """After a restart all looks well for as long as it did before it."""
+        ends = now
+        for status in container_statuses(pod):
+            kill, running = kills.get(status["name"]), status.get("state", {}).get("running")
+            if not kill or not running:
+                continue
+            if timedelta() < (well := condemned.lived(kill, status)) < _LONG_RUN:
+                since = self._running_since.setdefault(status.get("containerID", ""), now)
+                if self._is_old(running, now):
+                    since = _unix(running) - self.epoch_s
+                ends = max(ends, since + well.total_seconds() + SETTLE_S)
+        return ends
+
+    def _has_run(self, pod: Object, now: float) -> float:
+        """Without a readiness probe it counts as ready before its program has done anything."""
+        if pod["status"].get("phase") == "Succeeded":
+            return now
+        ends = now
+        probed = {c.name for c in containers(pod) if "readinessProbe" in c.body}
+        for status in pod["status"].get("containerStatuses") or ():
+            running = status.get("state", {}).get("running")
+            if status["name"] in probed or (running and self._is_old(running, now)):
+                continue
+            known = self._running_since.setdefault(status.get("containerID", ""), now)
+            ends = max(ends, (known if running else now) + SETTLE_S)
+        return ends
+
+    def _is_old(self, running: Object, now: float) -> bool:
+        """Started long ago by the node's clock, which may differ from ours by some seconds."""
+        return now + self.epoch_s - _unix(running) > _OLD_S
+
+
+def _unix(running: Object) -> float:
+    return datetime.fromisoformat(running["startedAt"]).timestamp()

@@ -16,13 +16,15 @@ import pytest
 from modelferry.artifacts import Image, Model, TestedImage, Verdict
 from modelferry.errors import BuildError
 from modelferry.image.released import Released
+from modelferry.image.spec import RegistryLogin
 from modelferry.last_release.base_images import find_base
 from modelferry.last_release.destination import Destination
+from modelferry.last_release.read import read_released
 from modelferry.plan.spec import PushPlan
 from modelferry.registry.access import RegistryAccess
 from modelferry.registry.client import Registry
 from modelferry.stages.push import push_image
-from modelferry.values import Digest, ImageRef
+from modelferry.values import Digest, ImageRef, Secret
 from testbed.own_registry import OwnRegistry, own_registry
 from tests.contracts.conftest import Connect, MakeYard
 from tests.contracts.image_yard import MADE_BY, SMALL, Yard, run_in, sha256_in, sha256_of
@@ -62,14 +64,18 @@ class World:
         assert not [line["error"] for line in said if "error" in line]
         return layers_of(name, self.plan.access)
 
-    def release(self, base: str, *more: str, **chosen: object) -> Made:
+    def release(
+        self, base: str, *more: str, released: Released | None = None, **chosen: object
+    ) -> Made:
         lines = (f"FROM {base}", "COPY app.txt /srv/app.txt", *more, "")
         self.yard.write("Dockerfile", "\n".join(lines))
         registry, model = Registry(self.plan.access), self.yard.model("/lib/deep/m")
         spec = replace(self.yard.spec(), **chosen)
         image = self.yard.build(
             model,
-            destination=Destination(push=self.plan, registry=registry, released=Released()),
+            destination=Destination(
+                push=self.plan, registry=registry, released=released or Released()
+            ),
             base=lambda platform, known: find_base(
                 spec, self.plan.access, self.engine, platform, known
             ),
@@ -128,6 +134,13 @@ def password(access: RegistryAccess) -> str:
     return access.password.reveal()
 
 
+def login_of(access: RegistryAccess) -> RegistryLogin:
+    assert access.username
+    return RegistryLogin(
+        host=access.host, username=access.username, password=Secret(password(access))
+    )
+
+
 def layers_of(name: str, access: RegistryAccess) -> list[Digest]:
     image = ImageRef.parse(name)
     stored = Registry(replace(access, host=image.registry)).get_manifest(image.repository, "latest")
@@ -172,6 +185,21 @@ def test_a_base_in_the_same_registry_is_mounted(world: World) -> None:
     assert bottom(released, len(there)) == there
     assert released.sent_bytes < FILLING / 4
     world.check(released)
+
+
+def test_a_first_model_lies_right_above_a_base_of_the_same_registry(world: World) -> None:
+    """As on a fresh runner, with what a run reads of the registry beforehand."""
+    name = f"{world.plan.access.host}/contracts/{world.yard.name}-base:latest"
+    there = world.base(name)
+    world.engine.client.images.remove(name, force=True)
+    registry = Registry(world.plan.access)
+    released = read_released(registry, world.plan, others=(ImageRef.parse(name),))
+    assert len(released.others) == len(there)
+    made = world.release(name, released=released, login=login_of(world.plan.access))
+    assert bottom(made, len(there)) == there
+    assert [layer.origin for layer in made.image.layers].index("model") == len(there)
+    assert made.sent_bytes < FILLING / 4
+    world.check(made)
 
 
 def test_a_base_that_only_the_engine_has_comes_out_of_it(world: World) -> None:
@@ -270,18 +298,12 @@ def test_a_builder_takes_the_base_by_itself(
     other: OwnRegistry,
     testbed: dict[str, str],
 ) -> None:
-    from modelferry.image.spec import RegistryLogin
-    from modelferry.values import Secret
-
     world = World(make_yard(connect("first")), push_plan)
     name = f"{other.host}/{world.yard.name}/base:latest"
     there = world.base(name)
-    access = push_plan.access
-    assert access.username
-    login = RegistryLogin(
-        host=access.host, username=access.username, password=Secret(password(access))
+    released = world.release(
+        name, builder=testbed["TESTBED_BUILDKIT"], login=login_of(push_plan.access)
     )
-    released = world.release(name, builder=testbed["TESTBED_BUILDKIT"], login=login)
     assert bottom(released, len(there)) == there
     assert released.sent_bytes < FILLING / 4
     world.check(released)

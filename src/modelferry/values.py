@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import NewType
 
 Digest = NewType("Digest", str)  # "sha256:" and 64 hex digits
@@ -15,6 +16,13 @@ _REPOSITORY = re.compile(
 )
 _HOST = re.compile(
     r"(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)(?::[0-9]{1,5})?"
+)
+# OCI runtime-spec, config-linux.md, "Default Filesystems"; the files are Docker's and Kubernetes'.
+_MOUNTED = tuple(
+    map(
+        PurePosixPath,
+        ("/proc", "/sys", "/dev", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"),
+    )
 )
 _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -49,6 +57,11 @@ def parse_digest(text: str) -> Digest:
 def is_utf8(text: str) -> bool:
     """False for what a file name or the environment held that was none (PEP 383)."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def mounted_over(path: PurePosixPath) -> PurePosixPath | None:
+    """What container runtimes mount over every image at this path or above it."""
+    return next((each for each in _MOUNTED if path.is_relative_to(each)), None)
 
 
 def is_tag(text: str) -> bool:

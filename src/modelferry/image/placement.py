@@ -16,7 +16,7 @@ from modelferry.errors import BuildError
 from modelferry.image.layer import Folder
 from modelferry.image.layer_entries import LayerEntries, Record, Trace
 from modelferry.image.seam import ReleasedStack, choose_seam
-from modelferry.values import Digest
+from modelferry.values import Digest, mounted_over
 
 _MOST_LINKS = 40  # Linux's own limit
 _ANOTHER_PATH = "Give one of them another PATH in `model`."
@@ -51,6 +51,7 @@ def fit_model(
     seen = set(paths_asked(paths))
     real = {path: _resolve(path, stack, seen) for path in paths}
     _refuse_shared_places(real)
+    _refuse_hidden_places(real)
     lowest, why = 0, ""
     for path, place in real.items():
         floor, reason = _lowest(place, stack)
@@ -167,6 +168,15 @@ def _parents(path: str) -> list[str]:
     """Outermost first, without the root."""
     parts = path.split("/")[1:-1]
     return ["/" + "/".join(parts[: count + 1]) for count in range(len(parts))]
+
+
+def _refuse_hidden_places(real: Mapping[PurePosixPath, str]) -> None:
+    for path, place in real.items():
+        if mount := mounted_over(PurePosixPath(place)):
+            raise BuildError(
+                f"{path} is {place} in the image, and every container has a mount at {mount}",
+                do="Choose another PATH in the line `model: SOURCE => PATH`.",
+            )
 
 
 def _refuse_shared_places(real: Mapping[PurePosixPath, str]) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from modelferry.inputs import suggest
 from modelferry.sources.spec import ModelLine, SourceKind
 from modelferry.sources.targets import WHITEOUT
-from modelferry.values import is_utf8
+from modelferry.values import is_utf8, mounted_over
 
 DEFAULT_TARGET = "/model/"
 PLACEHOLDERS = ("{latest}", "{newest}")
@@ -58,7 +58,7 @@ def parse_model_line(number: int, text: str, blob: BlobAddresses) -> ModelLine:
     several = source.key.endswith("/") or not source.key or "*" in source.key
     if several and not path.strip().endswith("/"):
         raise ValueError("takes several files: the path in the image must end in /")
-    return ModelLine(
+    line = ModelLine(
         line=number,
         kind=source.kind,
         authority=source.authority,
@@ -70,6 +70,9 @@ def parse_model_line(number: int, text: str, blob: BlobAddresses) -> ModelLine:
         target=target,
         target_is_folder=path.strip().endswith("/"),
     )
+    if mount := mounted_over(file_path(line) or target):
+        raise ValueError(f"the path in the image is hidden: every container has a mount at {mount}")
+    return line
 
 
 def file_path(line: ModelLine) -> PurePosixPath | None:

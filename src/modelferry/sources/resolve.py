@@ -15,7 +15,7 @@ from modelferry.retry import retry
 from modelferry.sources.select import Pattern, Selection, parse_pattern, require_marker, select
 from modelferry.sources.source import Source, StoredObject
 from modelferry.sources.spec import ModelLine, SourceKind
-from modelferry.sources.targets import place, refuse_collisions
+from modelferry.sources.targets import place, refuse_places
 from modelferry.values import format_bytes
 
 log = logging.getLogger("modelferry.sources")
@@ -36,7 +36,7 @@ def resolve_lines(
 ) -> ResolvedModel:
     resolved = [_resolve_line(line, source, marker) for line, source in sources]
     files = tuple(file for each in resolved for file in each.files)
-    refuse_collisions(files)
+    refuse_places(files)
     for each in resolved:
         log.info("%s", each.reason)
     chosen = [each.version for each in resolved if each.version]

@@ -10,7 +10,7 @@ from modelferry.artifacts import ModelFile
 from modelferry.errors import Fault, InputError, ModelError
 from modelferry.sources.source import StoredObject, uri_of
 from modelferry.sources.spec import ModelLine, SourceKind
-from modelferry.values import is_utf8
+from modelferry.values import is_utf8, mounted_over
 
 WHITEOUT = ".wh."  # a layer's entry of such a name deletes others (image-spec, layer.md)
 
@@ -69,8 +69,9 @@ def _unsafe_segment(segment: str) -> str:
     return ""
 
 
-def refuse_collisions(files: Sequence[ModelFile]) -> None:
-    """Two files on one path, or a file where another needs a folder. Raises InputError."""
+def refuse_places(files: Sequence[ModelFile]) -> None:
+    """Two files on one path, a file where another needs a folder, or one that no container would
+    see. Raises InputError."""
     taken: dict[PurePosixPath, ModelFile] = {}
     faults: list[Fault] = []
     for file in files:
@@ -86,5 +87,8 @@ def refuse_collisions(files: Sequence[ModelFile]) -> None:
             if parent in taken:
                 text = f"{taken[parent].uri} goes to {parent}, where {file.uri} needs a folder"
                 faults.append(Fault(name="model", given=None, allowed=text))
+        if mount := mounted_over(file.image_path):
+            text = f"{file.uri} goes to {file.image_path}, where containers have a mount: {mount}"
+            faults.append(Fault(name="model", given=None, allowed=text))
     if faults:
         raise InputError(*faults)

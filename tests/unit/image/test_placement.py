@@ -110,6 +110,11 @@ def test_a_file_of_the_model_is_no_folder_of_another(file: str, below: str) -> N
         fit_model(paths, stack(BASE))
 
 
+def test_a_place_that_no_container_shows_is_refused() -> None:
+    with pytest.raises(BuildError, match=r"/shared/m is /dev/shm/m .* has a mount at /dev"):
+        placed("/shared/m", BASE, {"/shared": link("/dev/shm")})
+
+
 def test_folders_are_as_the_image_below_has_them() -> None:
     assert placed("/home/app/new/m", BASE)[1] == [
         Folder(path=PurePosixPath("/home")),

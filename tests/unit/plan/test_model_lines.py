@@ -113,6 +113,8 @@ def test_versions_are_cut_off_the_key() -> None:
         ("s3://bucket/v/{latest} => /code/net.onnx", "/code/net.onnx", False, None),
         ("https://host.example/a%20b => /code/", "/code", True, "/code/a b"),
         ("file:a => b => /code/", "/code", True, "/code/a => b"),
+        ("s3://bucket/m => /etc/hosts.bin", "/etc/hosts.bin", False, "/etc/hosts.bin"),
+        ("s3://bucket/m => /device/", "/device", True, "/device/m"),
     ],
 )
 def test_where_it_goes(text: str, target: str, is_folder: bool, file: str | None) -> None:
@@ -177,6 +179,12 @@ def test_where_it_goes(text: str, target: str, is_folder: bool, file: str | None
         ("s3://bucket/m => /etc/.wh.passwd", "begins '.wh.'"),
         ("s3://bucket/m => /code/.wh..wh..opq", "begins '.wh.'"),
         ("s3://bucket/m => /.wh.code/", "begins '.wh.'"),
+        ("s3://bucket/m => /proc/", "has a mount at /proc"),
+        ("s3://bucket/v/ => /sys/fs/", "has a mount at /sys"),
+        ("s3://bucket/m => /dev/shm/m", "has a mount at /dev"),
+        ("s3://bucket/m => /etc/hosts", "has a mount at /etc/hosts"),
+        ("s3://bucket/hostname => /etc/", "has a mount at /etc/hostname"),
+        ("s3://bucket/m => /etc/resolv.conf/", "has a mount at /etc/resolv.conf"),
         ("s3://bucket/m=>/code/", "space on each side"),
         ("s3://bucket/m =>/code/", "space on each side"),
         ("s3://bucket/v/ => /code", "must end in /"),

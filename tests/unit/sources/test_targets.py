@@ -10,7 +10,7 @@ from modelferry.artifacts import ModelFile
 from modelferry.errors import InputError, ModelError
 from modelferry.sources.source import StoredObject
 from modelferry.sources.spec import ModelLine, SourceKind
-from modelferry.sources.targets import place, refuse_collisions, unsafe
+from modelferry.sources.targets import place, refuse_places, unsafe
 
 
 def line(
@@ -115,7 +115,7 @@ def file(path: str, number: int = 1) -> ModelFile:
 
 def test_two_files_on_one_path_are_refused_and_both_named() -> None:
     with pytest.raises(InputError) as caught:
-        refuse_collisions([file("/model/a", 1), file("/model/b", 2), file("/model/a", 3)])
+        refuse_places([file("/model/a", 1), file("/model/b", 2), file("/model/a", 3)])
     text = str(caught.value)
     assert "s3://b1/model/a (line 1)" in text
     assert "s3://b3/model/a (line 3)" in text
@@ -123,8 +123,14 @@ def test_two_files_on_one_path_are_refused_and_both_named() -> None:
 
 def test_a_file_where_another_needs_a_folder_is_refused() -> None:
     with pytest.raises(InputError, match="needs a folder"):
-        refuse_collisions([file("/model/a/b"), file("/model/a", 2)])
+        refuse_places([file("/model/a/b"), file("/model/a", 2)])
+
+
+def test_a_file_that_no_container_would_show_is_refused() -> None:
+    """Known only now: the storage named it."""
+    with pytest.raises(InputError, match=r"/etc/hosts, where containers have a mount"):
+        refuse_places([file("/etc/hosts"), file("/etc/hosts.allow")])
 
 
 def test_different_paths_are_fine() -> None:
-    refuse_collisions([file("/model/a"), file("/model/ab"), file("/model/b/a")])
+    refuse_places([file("/model/a"), file("/model/ab"), file("/model/b/a")])

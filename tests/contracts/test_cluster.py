@@ -353,6 +353,20 @@ def test_answers_that_may_change_are_temporary(
     assert raised.value.temporary is temporary
 
 
+@pytest.mark.parametrize("field", [{"replica": 2}, {"replicas": "two"}])
+def test_what_is_wrong_with_a_manifest_is_not_tried_again(
+    cluster: Cluster, namespace: str, field: Mapping[str, object]
+) -> None:
+    """The API server calls it an internal error."""
+    deployments = cluster.resource("apps/v1", "Deployment")
+    assert deployments
+    identity = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"}}
+    with pytest.raises(Refused, match="failed to create typed patch object") as raised:
+        cluster.apply(deployments, {**identity, "spec": field}, namespace, dry_run=True)
+    assert raised.value.code == 500
+    assert not raised.value.temporary
+
+
 def test_only_the_very_object_is_deleted(cluster: Cluster, namespace: str) -> None:
     body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "one"}}
     cluster.apply(SECRETS, body, namespace)

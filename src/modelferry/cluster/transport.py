@@ -27,6 +27,8 @@ Query = Sequence[tuple[str, str]]
 _CONNECT_S = 10.0
 READ_S = 40.0  # above the 30 s in which the API server gives up on an admission webhook
 _TEMPORARY = (429, 500, 502, 503, 504)
+# Some of what is wrong with a manifest is an internal error to the API server, and the same again.
+_FOR_GOOD = ("failed to create typed", "failed to create manager", "failed to convert")
 _PREFERENCES = (("User-Agent", "modelferry"), ("Accept", "application/json"))
 
 
@@ -63,7 +65,8 @@ class Refused(RolloutError):
             if cause.get("message")
         )
         # A webhook that failed was waited for by the server already; again would take as long.
-        temporary = code in _TEMPORARY and "webhook" not in self.message
+        lasts = any(said in self.message for said in ("webhook", *_FOR_GOOD))
+        temporary = code in _TEMPORARY and not lasts
         super().__init__(what, do=do, temporary=temporary)
 
 

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from modelferry.rollout.objects.fields import Path, at, mappings
-from modelferry.rollout.objects.podspec import containers, spec_path
+from modelferry.rollout.objects.podspec import containers, pod_spec, spec_path
 
 Object = Mapping[str, Any]
 
+_NAMED = ("env", "ports", "volumeMounts")
 _DATA = {"ConfigMap": ("data",), "Secret": ("data", "stringData")}
 
 
@@ -26,6 +27,7 @@ def misread(body: Object) -> Iterator[tuple[Path, str]]:
                 yield from _wrong((*path, key), value, shows=shows)
         elif found is not None:
             yield path, "names and texts are wanted here"
+    yield from _names(body)
     for container in containers(body):
         for index, entry in mappings(container.body.get("env")):
             path = (*container.path, "env", index, "value")
@@ -34,6 +36,18 @@ def misread(body: Object) -> Iterator[tuple[Path, str]]:
             words = container.body.get(name)
             for index, word in enumerate(words if isinstance(words, list) else ()):
                 yield from _wrong((*container.path, name, index), word)
+
+
+def _names(body: Object) -> Iterator[tuple[Path, str]]:
+    """`name: n` is false."""
+    for container in containers(body):
+        yield from _wrong((*container.path, "name"), container.body.get("name"))
+        for kind in _NAMED:
+            for index, entry in mappings(container.body.get(kind)):
+                yield from _wrong((*container.path, kind, index, "name"), entry.get("name"))
+    for index, volume in mappings(pod_spec(body).get("volumes")):
+        path = (*(spec_path(body) or ()), "volumes", index, "name")
+        yield from _wrong(path, volume.get("name"))
 
 
 def _maps(body: Object) -> Iterator[Path]:

@@ -27,6 +27,11 @@ spec:
           env:
             - name: DEBUG
               value: ENV
+            - name: VARIABLE
+          ports: [{containerPort: 80, name: PORT}]
+        - name: CONTAINER
+      volumes:
+        - name: VOLUME
 """
 WHERE = {
     "LABEL": (5, "metadata.labels.version"),
@@ -36,6 +41,10 @@ WHERE = {
     "NODE": (13, "spec.template.spec.nodeSelector.gpu"),
     "ARG": (16, "spec.template.spec.containers[0].args[1]"),
     "ENV": (19, "spec.template.spec.containers[0].env[0].value"),
+    "VARIABLE": (20, "spec.template.spec.containers[0].env[1].name"),
+    "PORT": (21, "spec.template.spec.containers[0].ports[0].name"),
+    "CONTAINER": (22, "spec.template.spec.containers[1].name"),
+    "VOLUME": (24, "spec.template.spec.volumes[0].name"),
 }
 
 

@@ -264,7 +264,9 @@ def _check_choice(source: _Source) -> None:
 def _target(path: str) -> PurePosixPath:
     if not path.startswith("/"):
         raise ValueError(f"the path in the image must start with /, {path!r} does not")
-    if any(part in (".", "..") for part in path.split("/")) or not path.isprintable():
+    if not path.isprintable():
+        raise ValueError("the path in the image must hold printable characters only")
+    if any(part in (".", "..") for part in path.split("/")):
         raise ValueError("the path in the image must be plain: no . and no .. in it")
     if any(part.startswith(WHITEOUT) for part in path.split("/")):
         raise ValueError(f"the path in the image must have no name that begins {WHITEOUT!r}")

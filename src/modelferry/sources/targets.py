@@ -27,8 +27,8 @@ def place(line: ModelLine, listed: str, root: str, found: StoredObject) -> Model
     uri = uri_of(line, found.key)
     if reason := unsafe(foreign):
         raise ModelError(
-            f"Storage holds a name that could leave the model's folder: {uri!r}",
-            seen=f"{foreign!r} {reason}.",
+            f"The name {foreign!r} cannot become a path in the image: it {reason}",
+            seen=f"It is that of {uri!r}.",
             do="Rename or remove the object, or name the wanted files one by one in `model`.",
         )
     if found.refused:
@@ -52,8 +52,8 @@ def unsafe(name: str) -> str:
         return "is not UTF-8"
     if "\\" in name:
         return "holds a backslash"
-    if any(ord(character) < 32 or ord(character) == 127 for character in name):
-        return "holds a control character"
+    if control := next((each for each in name if ord(each) < 32 or ord(each) == 127), ""):
+        return "holds a newline" if control == "\n" else f"holds the control character {control!r}"
     return next(filter(None, map(_unsafe_segment, name.split("/"))), "")
 
 
@@ -61,7 +61,7 @@ def _unsafe_segment(segment: str) -> str:
     if not segment:
         return "has an empty segment"
     if segment in (".", ".."):
-        return f"has {segment!r} as a segment"
+        return f"has {segment!r} as a segment, by which it could leave the model's folder"
     if segment.startswith(WHITEOUT):
         return f"has {segment!r} as a segment, which deletes other files in an image"
     if len(segment.encode()) > _LONGEST_NAME:

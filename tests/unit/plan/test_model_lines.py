@@ -176,6 +176,7 @@ def test_where_it_goes(text: str, target: str, is_folder: bool, file: str | None
         ("s3://bucket/m => ../code/", "must start with /"),
         ("s3://bucket/m => /code/../../etc/", "no . and no .."),
         ("s3://bucket/m => /./code/", "no . and no .."),
+        ("file:m => /co\x1bde/", "the path in the image must hold printable characters"),
         ("s3://bucket/m => /etc/.wh.passwd", "begins '.wh.'"),
         ("s3://bucket/m => /code/.wh..wh..opq", "begins '.wh.'"),
         ("s3://bucket/m => /.wh.code/", "begins '.wh.'"),

@@ -190,5 +190,5 @@ def test_a_name_that_is_not_utf_8(workspace: Path) -> None:
 
 def test_hostile_names_in_the_workspace(workspace: Path) -> None:
     (workspace / "m/v10/a\\b").write_text("x")
-    with pytest.raises(ModelError, match="could leave"):
+    with pytest.raises(ModelError, match="holds a backslash"):
         resolve(workspace, line("m/v10/"))

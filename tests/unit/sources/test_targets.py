@@ -66,16 +66,34 @@ HOSTILE = [
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_refuses_hostile_names(name: str) -> None:
-    with pytest.raises(ModelError, match="could leave the model's folder") as caught:
+    with pytest.raises(ModelError, match="cannot become a path in the image") as caught:
         place(line(), "m/v1/", "m/v1/", stored("m/v1/" + name))
     assert "\n" not in caught.value.what, "a name must not write a line of its own"
     assert caught.value.do
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("a/../b", "has '..' as a segment, by which it could leave the model's folder"),
+        ("/etc/passwd", "is absolute"),
+        ("a//b", "has an empty segment"),
+        ("a\\b", "holds a backslash"),
+        ("a\nb", "holds a newline"),
+        ("a\x1bb", r"holds the control character '\x1b'"),
+        ("\udcff", "is not UTF-8"),
+        ("y" * 300, "has a segment longer than 255 bytes"),
+        ("a/.wh.b", "has '.wh.b' as a segment, which deletes other files in an image"),
+    ],
+)
+def test_says_what_is_wrong_with_a_name(name: str, reason: str) -> None:
+    assert unsafe(name) == reason
+
+
 def test_refuses_a_hostile_version_too() -> None:
     with pytest.raises(ModelError, match="could leave") as caught:
         place(line("m/{latest}/a"), "m/", "m/../", stored("m/../a"))
-    assert "'../a' has '..' as a segment" in caught.value.seen
+    assert "The name '../a' cannot become a path" in caught.value.what
 
 
 def test_refuses_hostile_names_that_were_encoded() -> None:

@@ -16,7 +16,12 @@ from typing import Any
 from modelferry import __version__
 from modelferry.apptest.spec import AppTests
 from modelferry.artifacts import ModelFile, ResolvedModel
-from modelferry.image.recipe.tree import path_digest, tree_digest
+from modelferry.image.recipe.tree import (
+    ignore_file,
+    path_digest,
+    plain_ignore_file,
+    tree_digest,
+)
 from modelferry.image.spec import BuildSpec
 from modelferry.last_release.base_images import DigestOf, recipe_of
 from modelferry.last_release.changed import BuildKey, parts_of
@@ -65,7 +70,7 @@ def _facts(
     workspace = plan.context.workspace
     return {
         "modelferry": __version__,
-        "context": tree_digest(build.context, build.file),
+        "context": tree_digest(build.context, ignore_file(build.context, build.file)),
         "dockerfile": hashlib.sha256(build.file.read_bytes()).hexdigest(),
         "images": {image: _pinned(image, digest_of) for image in recipe.images},
         "build": {
@@ -102,7 +107,7 @@ def _context(address: str, workspace: Path, digest_of: DigestOf) -> str:
     path = workspace / address
     if separator or not path.is_dir():
         raise NoBuildKey(f"the build context {address} is not on this machine")
-    return tree_digest(path, path / "Dockerfile")
+    return tree_digest(path, plain_ignore_file(path))
 
 
 def _model(model: ModelPlan, files: Iterable[ModelFile], workspace: Path) -> dict[str, Any]:

@@ -258,6 +258,22 @@ def test_a_named_build_context_counts(key_of: KeyOf, workspace: Path) -> None:
     assert key_of(given) not in (None, before, key_of())
 
 
+def test_a_named_build_context_reads_its_plain_ignore_file_alone(
+    key_of: KeyOf, workspace: Path
+) -> None:
+    given = {"build-contexts": "extra=other"}
+    (workspace / "other/Dockerfile.dockerignore").write_text("*\n")
+    (workspace / "other/code.py").write_text("1")
+    before = key_of(given)
+    (workspace / "other/code.py").write_text("2")
+    changed = key_of(given)
+    assert changed not in (None, before)
+    (workspace / "other/.dockerignore").write_text("*.py\n")
+    ignored = key_of(given)
+    (workspace / "other/code.py").write_text("3")
+    assert key_of(given) == ignored
+
+
 def test_an_image_as_build_context_counts_by_its_digest(key_of: KeyOf) -> None:
     given = {"build-contexts": "extra=docker-image://alpine:3"}
     one = key_of(given, bases={**BASES, "alpine:3": "sha256:" + "1" * 64})

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from modelferry.artifacts import LocalFile
 from modelferry.errors import BuildError
-from modelferry.image.recipe.tree import ignore_file, ignore_patterns
+from modelferry.image.recipe.ignore import left_out
+from modelferry.image.recipe.tree import ignore_file, read_rules
 
 
 @contextmanager
@@ -38,14 +39,9 @@ def files_in_context(
 
 def _refuse_ignored(names: list[str], context: Path, dockerfile: Path) -> None:
     ignore = ignore_file(context, dockerfile)
-    patterns = ignore_patterns(ignore)
-    if not patterns:
-        return
-    from docker.utils.build import PatternMatcher
-
-    matcher = PatternMatcher(patterns)
+    rules = read_rules(ignore)
     for name in names:
-        if matcher.matches(name):  # pyright: ignore[reportArgumentType] - it takes text
+        if left_out(rules, name)[0]:
             raise BuildError(
                 f"`model-in-context` puts {name} in the context, and {ignore.name} keeps it out",
                 do=f"Add the line `!{name}` to {ignore}.",

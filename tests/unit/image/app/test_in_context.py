@@ -102,6 +102,9 @@ def test_two_files_of_one_name_are_refused(tmp_path: Path, context: Path) -> Non
         ("**/*.bin\n", True),
         ("# all\n*\n", True),
         ("*\n!model.bin\n", False),
+        ("Model.bin\n", False),
+        ("[^a]odel.bin\n", True),
+        ("./model.bin\n", True),
         ("data\n", False),
     ],
 )

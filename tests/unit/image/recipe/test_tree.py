@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from modelferry.image.recipe.tree import path_digest, tree_digest
+from modelferry.image.recipe.tree import ignore_file, path_digest, tree_digest
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def context(tmp_path: Path) -> Path:
 
 
 def digest(context: Path) -> str:
-    return tree_digest(context, context / "Dockerfile")
+    return tree_digest(context, ignore_file(context, context / "Dockerfile"))
 
 
 CHANGES: dict[str, Callable[[Path], object]] = {
@@ -82,11 +82,64 @@ def test_an_exception_brings_a_file_back(context: Path) -> None:
     assert digest(context) != before
 
 
-def test_an_exception_that_is_a_pattern_counts_everything(context: Path) -> None:
-    (context / ".dockerignore").write_text("*\n!**/*.py\n")
+@pytest.mark.parametrize(
+    ("ignore", "counts"),
+    [
+        ("*\n!**/*.py\n", True),
+        ("APP\n", True),
+        ("app\n[a\n", True),
+        ("*\n!*.md\n", False),
+        ("[^b]*\n", False),
+    ],
+)
+def test_it_is_read_as_buildkit_reads_it(context: Path, ignore: str, *, counts: bool) -> None:
+    (context / ".dockerignore").write_text(ignore)
+    before = digest(context)
+    (context / "app/main.py").write_text("changed")
+    assert (digest(context) != before) is counts
+
+
+def test_the_mode_of_a_folder_counts_that_comes_with_an_exception(context: Path) -> None:
+    (context / ".dockerignore").write_text("*\n!app/main.py\n")
+    before = digest(context)
+    (context / "app").chmod(0o700)
+    assert digest(context) != before
+
+
+def test_an_ignore_file_that_is_a_link_is_not_obeyed(context: Path, tmp_path: Path) -> None:
+    (tmp_path / "shared").write_text("*\n")
+    (context / ".dockerignore").symlink_to(tmp_path / "shared")
     before = digest(context)
     (context / "app/main.py").write_text("changed")
     assert digest(context) != before
+
+
+def test_a_name_that_is_no_text_counts(context: Path) -> None:
+    before = digest(context)
+    Path(os.fsdecode(os.fsencode(context) + b"/\xff")).symlink_to(os.fsdecode(b"\xfe"))
+    assert digest(context) != before
+
+
+def test_a_folder_that_nobody_may_read_is_passed_by_where_it_is_left_out(
+    context: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the system's own answers alone, as root may read any folder."""
+    (context / "data").mkdir()
+    may_read, scan = os.access, os.scandir
+
+    def refuse(path: Path) -> object:
+        if str(path).rstrip("/").endswith("data"):
+            raise PermissionError(path)
+        return scan(path)
+
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: path.name != "data" and may_read(path, mode)
+    )
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PermissionError):
+        digest(context)
+    (context / ".dockerignore").write_text("*\n!app\n")
+    assert digest(context)
 
 
 def test_a_single_file_and_a_folder(context: Path) -> None:

@@ -401,9 +401,7 @@ def test_two_names_of_one_place_are_refused(build: Build, tmp_path: Path, unique
 
 def test_a_file_below_another_is_refused(build: Build, tmp_path: Path, unique: str) -> None:
     """No engine could unpack it."""
-    with pytest.raises(
-        BuildError, match="/usr/lib/a in the image, which is a file of the model: /lib/a"
-    ):
+    with pytest.raises(BuildError, match="below /usr/lib/a in the image, a file of the model"):
         build(make_model(tmp_path, unique, ("/lib/a", 3), ("/usr/lib/a/b", 4)))
 
 

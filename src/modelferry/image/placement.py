@@ -190,7 +190,7 @@ def _refuse_shared_places(real: Mapping[PurePosixPath, str]) -> None:
     for path, place in real.items():
         if file := next((parent for parent in _parents(place) if parent in taken), None):
             raise BuildError(
-                f"{path} lies below {file} in the image, which is a file of the model: {taken[file]}",
+                f"{path} lies below {file} in the image, a file of the model: {taken[file]}",
                 do=_ANOTHER_PATH,
             )
 

@@ -106,7 +106,7 @@ def test_two_names_of_one_place_are_refused() -> None:
 def test_a_file_of_the_model_is_no_folder_of_another(file: str, below: str) -> None:
     """Neither was written inside the other: the image's links make it so."""
     paths = [PurePosixPath(below), PurePosixPath(file)]
-    with pytest.raises(BuildError, match=f"is a file of the model: {file}"):
+    with pytest.raises(BuildError, match=f"a file of the model: {file}"):
         fit_model(paths, stack(BASE))
 
 

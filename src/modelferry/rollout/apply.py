@@ -15,6 +15,7 @@ from modelferry.errors import RolloutError
 from modelferry.progress import heartbeat
 from modelferry.rollout.changes.decide import Action, Change, settled
 from modelferry.rollout.changes.placed import Placed
+from modelferry.rollout.changes.refusals import when_it_counted
 from modelferry.rollout.objects import stuck
 from modelferry.rollout.objects.field_managers import conflicts, is_made_by_us, taken_over
 from modelferry.rollout.objects.fields import with_value
@@ -49,10 +50,13 @@ def carry_out(
     cluster = cluster.on(until=deadline)
     applied: list[Applied] = []
     for change in changes:
-        if change.action is Action.REPLACE and change.live is not None:
-            log.info("deleting %s to replace it", change.placed.label)
-            remove(cluster, change.placed, change.live, deadline, sleep=sleep, clock=clock)
-        body = _apply(cluster, change, sleep, clock)
+        try:
+            if change.action is Action.REPLACE and change.live is not None:
+                log.info("deleting %s to replace it", change.placed.label)
+                remove(cluster, change.placed, change.live, deadline, sleep=sleep, clock=clock)
+            body = _apply(cluster, change, sleep, clock)
+        except Refused as refused:
+            raise when_it_counted(change.placed, refused) from refused
         is_new = change.live is None or change.action is Action.REPLACE
         if made is not None and is_new and is_made_by_us(body):  # somebody may have come before us
             made.add(body["metadata"]["uid"])

@@ -242,9 +242,16 @@ def test_a_refusal_in_mid_apply_is_brought_back_too(
         assert time.monotonic() < until
         time.sleep(0.2)
     more = config("one", a="1") + config("two", a="1")
-    with pytest.raises(RolloutFailed, match="exceeded quota: few") as raised:
+    with pytest.raises(
+        RolloutFailed, match=r"refused configmap/two: .*exceeded quota: few"
+    ) as raised:
         deploy(config("settings", a="2") + more + deployment(), images[1], run="101")
     assert raised.value.rolled_back
+    assert (
+        raised.value.do
+        == "Ask for less, free some of it, or have it raised: kubectl describe quota"
+    )
+    assert raised.value.annotations[0].file == "app.yaml"
     assert data(cluster, namespace, "settings") == {"a": "1"}
     assert cluster.get(CONFIG_MAPS, "one", namespace) is None
 

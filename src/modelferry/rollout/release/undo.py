@@ -183,7 +183,7 @@ def _problems_of(act: Callable[[Placed], None], objects: Sequence[Placed]) -> li
         except Superseded:
             raise
         except FerryError as error:
-            return error.what
+            return _told(placed, error)
         return ""
 
     return [problem for problem in side_by_side(one, objects) if problem]
@@ -214,7 +214,7 @@ def _seen(
         try:
             yield before, _live(cluster, before.placed)
         except FerryError as error:
-            problems.append(f"{before.placed.label}: {_said(error)}")
+            problems.append(_told(before.placed, error))
 
 
 def _restore(
@@ -230,7 +230,7 @@ def _restore(
         except Superseded:
             raise
         except FerryError as error:
-            problems.append(f"{change.placed.label}: {_said(error)}")
+            problems.append(_told(change.placed, error))
     try:
         apply.unstick(cluster, applied)
     except Superseded:
@@ -238,6 +238,12 @@ def _restore(
     except FerryError as error:
         problems.append(_said(error))
     return applied, problems
+
+
+def _told(placed: Placed, error: FerryError) -> str:
+    said = _said(error)
+    named = said if placed.label in said else f"{placed.label}: {said}"
+    return f"{placed.manifest.place}: {named}"
 
 
 def _said(error: FerryError) -> str:

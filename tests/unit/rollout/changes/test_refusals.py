@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,8 +8,8 @@ import pytest
 from modelferry.cluster.resources import Resource
 from modelferry.cluster.transport import Refused
 from modelferry.rollout.changes.placed import Placed
-from modelferry.rollout.changes.refusals import Refusal, error_of
-from modelferry.rollout.manifests.load import ManifestObject
+from modelferry.rollout.changes.refusals import Refusal, error_of, when_it_counted
+from modelferry.rollout.manifests.load import ManifestObject, load
 
 
 def refusal(kind: str, message: str, code: int = 422, **details: Any) -> Refusal:
@@ -56,3 +57,89 @@ def test_all_are_told_together_with_their_lines() -> None:
     assert "Nothing was written." in error.seen
     assert error.do == "Ask."
     assert [note.line for note in error.annotations] == [7, 7]
+
+
+GO = """\
+Pod "x" is invalid: spec: Forbidden: pod updates may not change fields other than `image`
+  core.PodSpec{
+      ... // 13 identical fields
+-   NodeName: "a",
+  }
+"""
+
+
+def test_a_go_struct_is_cut_to_its_line_and_stands_in_the_details() -> None:
+    error = error_of([refusal("Pod", GO)])
+    assert error.what.endswith("may not change fields other than `image`")
+    assert "NodeName" in error.seen
+    assert error.annotations[0].message.endswith("other than `image`")
+
+
+def test_of_a_long_value_the_end_is_told_too() -> None:
+    text = f"spec.template: Invalid value: {{{'a' * 900}}}: field is immutable"
+    what = error_of([refusal("Job", text)]).what
+    assert len(what) < 400
+    assert what.endswith("field is immutable")
+
+
+TYPED = "failed to create typed patch object (n/x; apps/v1, Kind=Deployment): "
+MANIFEST = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: x}
+spec:
+  replica: 3
+  template:
+    spec:
+      containers:
+        - name: side
+        - name: app
+          ports:
+            - {containerPort: 80}
+            - containerPort: 99999
+          resorces: {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("message", "field", "line"),
+    [
+        (TYPED + ".spec.replica: field not declared in schema", "", 5),
+        (TYPED + 'errors:\n  .spec.template.spec.containers[name="app"].resorces: no', "", 14),
+        ("is invalid", "spec.template.spec.containers[1].ports[1].containerPort", 13),
+        ("is invalid", "spec.template.spec.containers[0].image", 9),
+        ("is forbidden", "", 1),
+    ],
+)
+def test_the_line_of_what_is_wrong(tmp_path: Path, message: str, field: str, line: int) -> None:
+    (tmp_path / "a.yaml").write_text(MANIFEST)
+    (manifest,) = load(["a.yaml"], tmp_path)
+    causes = [{"reason": "x", "field": field, "message": "no"}] if field else []
+    resource = Resource(api_version="apps/v1", kind="Deployment", plural="x", namespaced=True)
+    status = {"message": message, "details": {"causes": causes}}
+    error = when_it_counted(
+        Placed(manifest=manifest, resource=resource, namespace="n"),
+        Refused("x", code=422, status=status),
+    )
+    assert error.annotations[0].line == line
+    assert error.do == "Correct it in the manifest."
+
+
+@pytest.mark.parametrize(
+    ("message", "do"),
+    [
+        ("exceeded quota: few, requested: pods=1", "kubectl describe quota"),
+        ("unable to create new content in namespace n because it is being terminated", "anew"),
+        ('Internal error occurred: failed calling webhook "a.b"', "look at its pods"),
+        ('admission webhook "a.b" denied the request: no', "Satisfy this rule"),
+        ("ValidatingAdmissionPolicy 'a' with binding 'b' denied request: no", "Satisfy this rule"),
+        ('pods "p" is forbidden: violates PodSecurity "restricted"', "Satisfy this rule"),
+        ('RuntimeClass "fast" not found', "Add it to `manifests`"),
+    ],
+)
+def test_a_remedy(message: str, do: str) -> None:
+    refused = Refused("no", code=403, status={"message": message})
+    error = when_it_counted(refusal("Pod", "").placed, refused)
+    assert error.what == f"the cluster refused pod/x: {message}"
+    assert do in error.do
+    assert error.seen == f"- a.yaml:7: pod/x: {message}"

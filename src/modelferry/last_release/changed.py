@@ -18,6 +18,7 @@ from modelferry.image.released import BUILD_KEY, Released
 BUILD_PARTS = "modelferry.build-parts"
 
 MODEL = "model"
+_LABELS = "labels"  # told of, but no part of the key
 _DIGITS = 8
 _LONGEST = 16 << 10
 _TOLD = 8  # of the parts that changed, in a line
@@ -35,7 +36,7 @@ class BuildKey:
         return ((BUILD_KEY, self.digest), *told)
 
 
-def parts_of(facts: Mapping[str, Any], version: str | None) -> dict[str, str]:
+def parts_of(facts: Mapping[str, Any], version: str | None, labels: Pairs = ()) -> dict[str, str]:
     """`facts`: of key.py. In the order in which they are told."""
     build = facts["build"]
     parts = {
@@ -51,6 +52,7 @@ def parts_of(facts: Mapping[str, Any], version: str | None) -> dict[str, str]:
         "builder": build["builder"],
         "tests": facts["tests"],
         "Modelferry": facts["modelferry"],
+        _LABELS: sorted(labels),
     }
     short = {name: _short(value) for name, value in parts.items() if value}
     if MODEL in short and version:
@@ -66,7 +68,8 @@ def compared(released: Released, key: BuildKey | None, unknown: str) -> str:
     """For people. `unknown`: why there is no key."""
     image = released.image
     if key and (same := released.made_by(key.digest)):
-        return f"nothing changed since {same.digest}"
+        stay = _labels_stay(read_parts(released.said_of(same)), key.parts)
+        return f"nothing changed since {same.digest}{stay}"
     if image is None:
         return released.unreadable or "nothing was released before"
     if key is None:
@@ -85,10 +88,16 @@ def what_changed(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[str
     changed = [
         _told(name, before.get(name), value)
         for name, value in now.items()
-        if _digest(before.get(name)) != _digest(value)
+        if name != _LABELS and _digest(before.get(name)) != _digest(value)
     ]
-    gone = [f"{name} (gone)" for name in before if name not in now]
+    gone = [f"{name} (gone)" for name in before if name not in {*now, _LABELS}]
     return (*changed, *gone)
+
+
+def _labels_stay(before: Mapping[str, str] | None, now: Mapping[str, str]) -> str:
+    if before is None or before.get(_LABELS) == now.get(_LABELS):
+        return ""
+    return " but `labels`: the image, taken as it is, keeps those it has"
 
 
 def _told(name: str, before: str | None, now: str) -> str:

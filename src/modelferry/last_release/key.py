@@ -51,7 +51,7 @@ def build_key(
         raise NoBuildKey(str(error)) from error
     return BuildKey(
         digest=hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest(),
-        parts=parts_of(facts, model.version if model else None),
+        parts=parts_of(facts, model.version if model else None, build.labels),
     )
 
 

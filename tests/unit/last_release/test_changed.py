@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from modelferry.artifacts import Descriptor
+from modelferry.image.compose import Pairs
 from modelferry.image.released import BUILD_KEY, Released, ReleasedImage
 from modelferry.last_release.changed import (
     BUILD_PARTS,
@@ -37,10 +38,13 @@ FACTS = {
 }
 
 
-def key(version: str | None = "v3", digest: str = "k", **different: object) -> BuildKey:
+def key(
+    version: str | None = "v3", digest: str = "k", labels: Pairs = (), **different: object
+) -> BuildKey:
     build = {**FACTS["build"], **{k: v for k, v in different.items() if k in FACTS["build"]}}
     given = {k: v for k, v in different.items() if k in FACTS}
-    return BuildKey(digest=digest, parts=parts_of({**FACTS, "build": build, **given}, version))
+    facts = {**FACTS, "build": build, **given}
+    return BuildKey(digest=digest, parts=parts_of(facts, version, labels))
 
 
 @pytest.mark.parametrize(
@@ -70,6 +74,7 @@ def key(version: str | None = "v3", digest: str = "k", **different: object) -> B
         (key(builder="tcp://b"), ("builder",)),
         (key(tests=None), ("tests (gone)",)),
         (key(modelferry="2"), ("Modelferry",)),
+        (key(labels=(("team", "lynx"),)), ()),  # they ask for no build
     ],
     ids=lambda each: "; ".join(each) if isinstance(each, tuple) else "",
 )
@@ -126,6 +131,28 @@ def untold(text: str | None) -> Released:
 )
 def test_how_it_is_told(released: Released, now: BuildKey | None, says: str) -> None:
     assert says in compared(released, now, "`no-cache`")
+
+
+LABELS = (("team", "lynx"), ("tier", "1"))
+KEEPS = "but `labels`: the image, taken as it is, keeps those it has"
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "keeps"),
+    [
+        ((), (), False),
+        (LABELS, LABELS[::-1], False),
+        (LABELS, (("team", "fox"), ("tier", "1")), True),
+        ((), LABELS, True),
+        (LABELS, (), True),
+    ],
+)
+def test_labels_that_will_not_arrive_are_told_of(before: Pairs, now: Pairs, *, keeps: bool) -> None:
+    image = replace(IMAGE, annotations=dict(key(labels=before).annotations))
+    told = compared(replace(WHOLE, image=image), key(labels=now), "")
+    assert told == f"nothing changed since {IMAGE.digest}{f' {KEEPS}' if keeps else ''}"
+    other = compared(replace(WHOLE, image=image), key(digest="other", context="e", labels=now), "")
+    assert other == f"changed since {IMAGE.digest}: build context"
 
 
 def test_a_long_list_is_cut() -> None:

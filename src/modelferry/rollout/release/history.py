@@ -31,6 +31,7 @@ _MOST_BYTES = 700_000  # in base64 that is below the 1 MiB that a Secret may hav
 _KEY = re.compile(r"v([0-9]+)")
 _OURS = "modelferry/"
 _LONGEST_WHY = 300
+_LOST = "its manifests were too large to keep: no way back to it"
 _OBJECTS = ("manifests", "before", "unread")
 
 # A release ends so, and what runs then is known.
@@ -75,6 +76,11 @@ class Record:
         return self.verdict not in (ROLLED_BACK, UNREADABLE)
 
     @property
+    def is_lost(self) -> bool:
+        """It was good, and nobody can return to it."""
+        return self.verdict == SUCCEEDED and not self.manifests
+
+    @property
     def unsettled(self) -> tuple[Before, ...]:
         return () if self.verdict in _SETTLED else self.before
 
@@ -88,7 +94,7 @@ class Record:
             f"run {self.intent.label}",
             f"commit {self.commit[:12]}" if self.commit else "",
             f"model {self.model_version}" if self.model_version else "",
-            self.why,
+            self.why or (_LOST if self.is_lost else ""),
             f"image {self.image}",
         )
         return " · ".join(part for part in parts if part)
@@ -104,18 +110,26 @@ def secret_name(release: str) -> str:
 
 def to_secret(release: str, records: Sequence[Record]) -> Object:
     """`records` newest first. Where there is no room for all manifests, those go first that
-    nobody can return to, the oldest before the others."""
-    kept = _kept(records)
-    data = {f"v{record.number}": _pack(record) for record in kept}
-    for record in sorted(kept, key=lambda one: (one is kept[0], one.is_good, one.number)):
+    nobody can return to, the oldest before the others; one that is too large alone costs none of
+    them."""
+    kept = {record.number: record for record in _kept(records)}
+    data = {number: _pack(record) for number, record in kept.items()}
+    newest = max(kept)
+    alone = len(data[newest]) > _MOST_BYTES
+
+    def turn(record: Record) -> tuple[bool, bool, int]:
+        return (record.number == newest) is not alone, record.is_good, record.number
+
+    for record in sorted(kept.values(), key=turn):
         if sum(map(len, data.values())) <= _MOST_BYTES:
             break
-        if record.is_good and record.manifests:
-            log.warning("no room for the manifests of release %d: no way back to it", record.number)
-        before = record.before if record is kept[0] else ()
-        data[f"v{record.number}"] = _pack(replace(record, manifests=(), before=before, unread=""))
-    if kept and sum(map(len, data.values())) > _MOST_BYTES:
-        data[f"v{kept[0].number}"] = _pack(replace(kept[0], manifests=(), before=()))
+        before = record.before if record.number == newest else ()
+        bare = replace(record, manifests=(), before=before, unread="")
+        if record.manifests and bare.is_lost:
+            log.warning("release %d: %s", record.number, _LOST)
+        kept[record.number], data[record.number] = bare, _pack(bare)
+    if sum(map(len, data.values())) > _MOST_BYTES:
+        data[newest] = _pack(replace(kept[newest], before=()))
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -123,9 +137,9 @@ def to_secret(release: str, records: Sequence[Record]) -> Object:
         "metadata": {
             "name": secret_name(release),
             "labels": {_OURS + "release": release},
-            "annotations": {f"{_OURS}v{record.number}": record.said for record in kept},
+            "annotations": {f"{_OURS}v{number}": one.said for number, one in kept.items()},
         },
-        "data": data,
+        "data": {f"v{number}": text for number, text in data.items()},
     }
 
 
@@ -249,7 +263,8 @@ def chosen(records: Sequence[Record], to: str | None, release: str) -> Record:
     if found and not found.manifests:
         problem, found = f"the manifests of {found.number} were too large to keep", None
     if found is None:
-        there = ", ".join(f"{record.number} ({record.digest[:19]})" for record in good)
+        kept = (record for record in good if record.manifests)
+        there = ", ".join(f"{record.number} ({record.digest[:19]})" for record in kept)
         raise InputError(
             Fault(name="to", given=to, allowed=f"{problem}; there are: {there or '-'}")
         )
@@ -271,7 +286,7 @@ def table(records: Sequence[Record]) -> str:
                 record.model_version or "-",
                 record.commit[:12] or "-",
                 record.intent.label,
-                record.why,
+                record.why or (_LOST if record.is_lost else ""),
             )
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

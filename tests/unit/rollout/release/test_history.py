@@ -76,9 +76,16 @@ def test_manifests_that_are_too_large_go_oldest_first(caplog: pytest.LogCaptureF
     assert [entry.number for entry in found] == [6, 5, 4, 3, 2, 1]
     assert found[0].manifests
     assert not found[-1].manifests
-    assert "no room for the manifests of release 1: no way back to it" in caplog.text
-    with pytest.raises(InputError, match="the manifests of 1 were too large to keep"):
+    assert "release 1: its manifests were too large to keep" in caplog.text
+    assert "too large to keep" in secret["metadata"]["annotations"]["modelferry/v1"]
+    assert "too large to keep" not in secret["metadata"]["annotations"]["modelferry/v6"]
+    with pytest.raises(InputError, match="the manifests of 1 were too large to keep") as raised:
         chosen(found, "1", "app")
+    assert "6 (sha256:" in str(raised.value)
+    assert "1 (sha256:" not in str(raised.value)
+    lines = table(found).splitlines()
+    assert [line.split()[0] for line in lines if "no way back" in line][-1] == "1"
+    assert "no way back" not in lines[1]
 
 
 def test_the_newest_three_good_ones_outlive_any_number_of_failures() -> None:
@@ -132,11 +139,16 @@ def test_manifests_of_failures_go_before_those_of_what_was_good() -> None:
     assert [bool(entry.manifests) for entry in found[:-1]] == [True, True, False, False, False]
 
 
-def test_even_one_that_is_too_large_alone_is_recorded() -> None:
+def test_one_that_is_too_large_alone_is_recorded_and_costs_no_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     noise = base64.b64encode(random.Random(1).randbytes(2_000_000)).decode()
-    (found,) = of_secret(to_secret("app", [record(1, manifests=(placed(data=noise),))]))
-    assert found.number == 1
-    assert not found.manifests
+    large = record(2, manifests=(placed(data=noise),))
+    newest, other = of_secret(to_secret("app", [large, record(1)]))
+    assert newest.number == 2
+    assert not newest.manifests
+    assert other.manifests
+    assert "release 2: its manifests were too large to keep" in caplog.text
 
 
 def test_what_a_run_found_is_kept_until_it_is_settled() -> None:

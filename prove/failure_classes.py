@@ -75,7 +75,7 @@ CLASSES = (
     FailureClass(
         name="never ready",
         bodies=(_deployment("sleep inf"),),
-        cause=_POD + r"not ready after 12\.0 s: up-to-date 1 of 1, .*Readiness probe failed",
+        cause=_POD + r"not ready after 12\.0 s: Readiness probe failed",
         is_lost=kube_lost.runs,
         within_s=25,
         orders={"timeout_s": 12.0},

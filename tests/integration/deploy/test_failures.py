@@ -60,6 +60,21 @@ def alone(kind: str, mode: str) -> str:
     return f"apiVersion: {head}\nkind: {kind}\nmetadata: {{name: score}}\nspec:\n{spec}"
 
 
+def with_claim(storage_class: str) -> str:
+    claim = f"""\
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {{name: data}}
+spec:
+  storageClassName: {storage_class}
+  accessModes: [ReadWriteOnce]
+  resources: {{requests: {{storage: 1Mi}}}}
+"""
+    volume = "      volumes: [{name: v, persistentVolumeClaim: {claimName: data}}]\n"
+    return workload("Deployment", spec=volume) + claim
+
+
 @dataclass(frozen=True)
 class Case:
     manifest: str
@@ -137,8 +152,8 @@ CASES = {
     ),
     "never ready": Case(
         workload("Deployment", mode="sick"),
-        r"deployment/score\): not ready after 12\.0 s: up-to-date 1 of 1, available 0 of 1; .*:"
-        r" Readiness probe failed: HTTP probe failed with statuscode: 500",
+        r"deployment/score\): not ready after 12\.0 s: Readiness probe failed: HTTP probe failed"
+        r" with statuscode: 500$",
         16,
         line=1,
     ),
@@ -157,6 +172,13 @@ CASES = {
         r'persistentvolumeclaim "absent" not found',
         25,
         line=1,
+    ),
+    "claim of no such StorageClass": Case(
+        with_claim("t-absent"),
+        r"claim data cannot be bound: storageclass\.storage\.k8s\.io \"t-absent\" not found",
+        35,
+        line=1,
+        seen="claim data, which it waits for:\n  event Warning ProvisioningFailed",
     ),
     "progress deadline": Case(
         workload("Deployment", mode="sick").replace(
@@ -230,6 +252,28 @@ def test_quota(deploy: Deploy, images: Images, cluster: Cluster, namespace: str)
     for kind in ("Deployment", "StatefulSet"):
         with pytest.raises(RolloutFailed, match=r"its pods are refused: .*exceeded quota: none"):
             deploy(workload(kind), images[0])
+
+
+def test_a_claim_that_nobody_provisions_is_named(
+    deploy: Deploy, images: Images, cluster: Cluster, unique: str
+) -> None:
+    resource = cluster.resource("storage.k8s.io/v1", "StorageClass")
+    assert resource
+    body = {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": unique},
+        "provisioner": "example.org/nobody",
+    }
+    made = cluster.apply(resource, body, None)
+    try:
+        with pytest.raises(RolloutFailed) as raised:
+            deploy(with_claim(unique), images[0], timeout_s=12)
+    finally:
+        cluster.delete(resource, unique, None, uid=made["metadata"]["uid"])
+    assert "not ready after 12.0 s: claim data is not bound: Waiting for" in raised.value.what
+    assert "event Normal ExternalProvisioning" in raised.value.seen
+    assert "the provisioner for claim data" in raised.value.do
 
 
 def test_what_keeps_a_pod_is_told_long_before_the_time_is_up(

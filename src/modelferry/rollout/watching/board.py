@@ -15,7 +15,7 @@ from modelferry.cluster.resources import EVENTS, PODS, REPLICA_SETS, Resource
 from modelferry.rollout.objects import ownership, stuck
 from modelferry.rollout.objects.conditions import is_true
 from modelferry.rollout.objects.podspec import images
-from modelferry.rollout.watching import condemned, trouble
+from modelferry.rollout.watching import claims, condemned, trouble
 from modelferry.rollout.watching.event_log import EventLog
 from modelferry.rollout.watching.findings import Applied, Finding, Judgement
 from modelferry.rollout.watching.inventory import Inventory
@@ -234,12 +234,13 @@ class Board:
         if killed and (seen is None or killed.grace_s <= seen.grace_s):
             return killed
         if seen is None:
-            is_pending = pod.get("status", {}).get("phase") == "Pending"
-            return self._events.trouble_of(uid) if is_pending else None
+            if pod.get("status", {}).get("phase") != "Pending":
+                return None
+            return self._events.trouble_of(uid) or claims.refused(self._events.of_claims(pod))
         if seen.is_unscheduled:
             if self._events.is_autoscaled(uid):
                 return replace(seen, grace_s=trouble.NEVER)
-            return trouble.of_claim(seen, self._events.unbound(pod))
+            return claims.unbound(pod, seen, self._events.of_claims(pod))
         return seen
 
     def _condemned(self, pod: Object) -> Trouble | None:

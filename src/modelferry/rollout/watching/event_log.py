@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
-from modelferry.rollout.watching import condemned, trouble
+from modelferry.rollout.watching import claims, condemned, trouble
 from modelferry.rollout.watching.condemned import Kill
 from modelferry.rollout.watching.trouble import Trouble
 
@@ -27,7 +27,7 @@ class EventLog:
     pulled: set[tuple[str, str]] = field(default_factory=set)  # (node, image)
     _versions: dict[str, str] = field(default_factory=dict)  # of every event heard
     _newest: dict[str, Object] = field(default_factory=dict)  # trouble, by the uid it is about
-    _claims: dict[_Name, Object] = field(default_factory=dict)  # likewise, by the claim's name
+    _claims: dict[_Name, Object] = field(default_factory=dict)  # the last, by the claim's name
     _probes: dict[str, str] = field(default_factory=dict)  # what they said last, by the pod's uid
     _kills: dict[str, dict[str, Kill]] = field(default_factory=dict)  # pod → container → last one
     _autoscaled: set[str] = field(default_factory=set)
@@ -60,7 +60,7 @@ class EventLog:
         if trouble.is_autoscaled(event):
             self._autoscaled.add(uid)
         elif about.get("kind") == "PersistentVolumeClaim":
-            self._put_claim((about.get("namespace", ""), about.get("name", "")), event)
+            self._claims[about.get("namespace", ""), about.get("name", "")] = event
         elif trouble.of_event(event):
             self._newest[uid] = event
         elif trouble.is_healed_by(event):
@@ -82,20 +82,11 @@ class EventLog:
         """A node is on its way for this pod."""
         return uid in self._autoscaled
 
-    def unbound(self, pod: Object) -> str:
-        """Why a claim of the pod cannot be bound, as far as anybody said so."""
-        for volume in pod["spec"].get("volumes") or ():
-            name = (volume.get("persistentVolumeClaim") or {}).get("claimName", "")
-            if event := self._claims.get((pod["metadata"].get("namespace", ""), name)):
-                said = " ".join(event.get("message", "").split())
-                return f"claim {name} cannot be bound: {said}"
-        return ""
-
-    def _put_claim(self, name: _Name, event: Object) -> None:
-        if trouble.is_unbindable(event):
-            self._claims[name] = event
-        else:
-            self._claims.pop(name, None)
+    def of_claims(self, pod: Object) -> Mapping[str, Object]:
+        """The last one of each claim of the pod of which something was said, by its name."""
+        namespace = pod["metadata"].get("namespace", "")
+        found = {name: self._claims.get((namespace, name)) for name in claims.names(pod)}
+        return {name: event for name, event in found.items() if event}
 
     def _remember(self, event: Object) -> None:
         metadata = event["metadata"]

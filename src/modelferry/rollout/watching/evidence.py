@@ -12,6 +12,7 @@ from modelferry.cluster.resources import EVENTS
 from modelferry.errors import Annotation, FerryError, RolloutFailed
 from modelferry.rollout.objects.conditions import conditions, is_true, text
 from modelferry.rollout.objects.podspec import containers
+from modelferry.rollout.watching import advice, claims
 from modelferry.rollout.watching.board import Board
 from modelferry.rollout.watching.event_log import telling
 from modelferry.rollout.watching.findings import Finding, Outcome
@@ -30,7 +31,8 @@ _OBJECTS = 5
 _READ_S = 10.0
 _ERROR = re.compile(r"error|exception|fatal|panic|critical|killed", re.IGNORECASE)
 _UNHEALTHY = re.compile(r"\s*event Warning Unhealthy( x\d+)?: ")
-_NO_LOG = re.compile(r"\((empty|cannot be read)|unable to retrieve container logs")
+_NO_LOG = re.compile(r"unable to retrieve container logs")  # the kubelet's words, not the app's
+_NO_WORDS = re.compile(r"\((empty|cannot be read)")
 
 
 def failure(cluster: Cluster, board: Board, outcome: Outcome, timeout_s: float) -> RolloutFailed:
@@ -44,7 +46,10 @@ def failure(cluster: Cluster, board: Board, outcome: Outcome, timeout_s: float) 
         f"{gathered[0].cause}{more}",
         seen="\n\n".join(entry.text for entry in gathered)
         + (f"\n\n{left_out} more failures are not shown." if left_out else ""),
-        do=_advice(findings, timed_out=not any(f.is_final for f in outcome.findings)),
+        do=advice.of(
+            [(f.target.label, f.cause) for f in findings],
+            timed_out=not any(f.is_final for f in outcome.findings),
+        ),
         annotations=tuple(
             _annotation(finding, entry.cause)
             for finding, entry in zip(findings, gathered, strict=False)
@@ -61,13 +66,20 @@ class _Ask:
     _silent: str = ""
 
     def events(self, body: Object) -> tuple[Object, ...] | str:
-        about = (("fieldSelector", f"involvedObject.uid={body['metadata']['uid']}"),)
         namespace = body["metadata"].get("namespace", "default")
+        return self._events(namespace, f"involvedObject.uid={body['metadata']['uid']}")
+
+    def _events(self, namespace: str, about: str) -> tuple[Object, ...] | str:
+        chosen = (("fieldSelector", about),)
         return self._read(
-            lambda: self.cluster.list(EVENTS, namespace, selectors=about, tries=2, read_s=_READ_S)[
+            lambda: self.cluster.list(EVENTS, namespace, selectors=chosen, tries=2, read_s=_READ_S)[
                 0
             ]
         )
+
+    def claim_events(self, namespace: str, name: str) -> tuple[Object, ...] | str:
+        kind = "involvedObject.kind=PersistentVolumeClaim"
+        return self._events(namespace, f"{kind},involvedObject.name={name}")
 
     def logs(self, pod: Object, container: str, *, previous: bool) -> tuple[str, ...]:
         name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
@@ -76,7 +88,8 @@ class _Ask:
                 name, namespace, container, previous=previous, lines=_LOG_LINES
             )
         )
-        return (found,) if isinstance(found, str) else found
+        lines = (found,) if isinstance(found, str) else found
+        return tuple(line for line in lines if not _NO_LOG.match(line))
 
     def _read(self, call: Callable[[], tuple[T, ...]]) -> tuple[T, ...] | str:
         if self._silent:
@@ -103,15 +116,17 @@ def _late(board: Board, outcome: Outcome, timeout_s: float) -> Iterator[Finding]
         if isinstance(state, Done):
             continue
         known = troubles.get(target.key)
-        figures = ", ".join(f"{f.name} {f.value} of {f.of}" for f in state.figures)
-        message = getattr(state, "message", "")
-        why = known.trouble.cause if known else message
+        unready = sorted(board.unready(target), key=lambda entry: not entry[1])
+        pod, probe = unready[0] if unready else (None, "")
+        why = known.trouble.cause if known else probe
+        if not why:  # the figures count old pods, too: a cause that is known comes without them
+            figures = [f"{f.name} {f.value} of {f.of}" for f in state.figures]
+            why = "; ".join((*figures, getattr(state, "message", "")))
         cause = f"not ready after {format_duration(timeout_s)}: " + "; ".join(
-            filter(None, (figures, why, outcome.unseen))
+            filter(None, (why, outcome.unseen))
         )
-        pods = _unready(board.pods(target))
         container = known.trouble.container if known else None
-        pod = known.pod if known else next(iter(pods), None)
+        pod = known.pod if known else pod
         trouble = Trouble(cause=cause, grace_s=0, container=container)
         yield Finding(target=target, trouble=trouble, pod=pod)
 
@@ -129,7 +144,7 @@ def _gather(ask: _Ask, board: Board, finding: Finding) -> _Gathered:
         for title, content in logs:
             lines += ["", title, *content]
         said = said or _last_words(pod, finding, logs)
-    if not finding.is_final:  # only the time was up: the probes may know why
+    if not finding.is_final and " probe failed" not in finding.cause:  # only the time was up
         said = said or _probe_words(lines)
     cause = finding.cause + (f": {said}" if said else "")
     return _Gathered(cause=cause, text="\n".join(lines))
@@ -151,6 +166,11 @@ def _pod_lines(ask: _Ask, pod: Object) -> Iterator[str]:
             + (f", before: {last}" if last else "")
         )
     yield from _events(ask, pod)
+    if "nodeName" in pod["spec"]:
+        return
+    for name in claims.names(pod):
+        yield f"claim {name}, which it waits for:"
+        yield from _event_lines(ask.claim_events(pod["metadata"]["namespace"], name))
 
 
 def _conditions(body: Object) -> Iterator[str]:
@@ -177,9 +197,10 @@ def _state(state: Mapping[str, Any] | None) -> str:
 
 
 def _events(ask: _Ask, body: Object | None) -> Iterable[str]:
-    if body is None:
-        return ()
-    found = ask.events(body)
+    return () if body is None else _event_lines(ask.events(body))
+
+
+def _event_lines(found: tuple[Object, ...] | str) -> list[str]:
     if isinstance(found, str):
         return [f"  events: {found}"]
     return [
@@ -214,7 +235,7 @@ def _last_words(pod: Object, finding: Finding, logs: Sequence[tuple[str, Sequenc
         if finding.trouble.container and f"container {finding.trouble.container}," not in title:
             continue
         words = [line.removeprefix("  | ").strip() for line in content]
-        lines = [line for line in reversed(words) if line and not _NO_LOG.match(line)]
+        lines = [line for line in reversed(words) if line and not _NO_WORDS.match(line)]
         if lines:
             return next(filter(_ERROR.search, lines), lines[0])[:300]
     return ""
@@ -239,13 +260,6 @@ def _annotation(finding: Finding, cause: str) -> Annotation:
         if container.name == finding.trouble.container:
             line = manifest.line_of(*container.path, "image")
     return Annotation(file=manifest.file, line=line, title="Rollout failed", message=cause)
-
-
-def _advice(findings: Sequence[Finding], *, timed_out: bool) -> str:
-    names = ", ".join(dict.fromkeys(finding.target.label for finding in findings))
-    if timed_out:
-        return f"Look at the probes and logs of {names} above, or raise `timeout`."
-    return f"Mend {names} as the evidence above says, and run again."
 
 
 def _one_line(text: str | None) -> str:

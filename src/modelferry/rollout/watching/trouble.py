@@ -217,14 +217,6 @@ def of_image(pod: Object, wanted: Mapping[str, str | None], digests: Digests) ->
     return Trouble(cause=problem.text, grace_s=_EVENT_GRACE_S, container=problem.container)
 
 
-def of_claim(trouble: Trouble, said: str) -> Trouble:
-    """A pod waits for a claim to be bound, which takes a provisioner its time; `said` is why it
-    cannot be, if anybody complained."""
-    if "unbound" not in trouble.cause:
-        return trouble
-    return replace(trouble, cause=said) if said else replace(trouble, grace_s=NEVER)
-
-
 def of_stuck(pod: Object, own: Trouble | None) -> Trouble:
     """`pod` keeps its StatefulSet from going on; `own` is what ails it."""
     name, namespace = pod["metadata"]["name"], pod["metadata"].get("namespace", "default")
@@ -263,11 +255,6 @@ def of_event(event: Object) -> Trouble | None:
     if reason == "FailedCreatePodSandBox":
         return Trouble(cause=f"the node cannot make it: {message}", grace_s=NEVER)
     return None
-
-
-def is_unbindable(event: Object) -> bool:
-    """Of a claim."""
-    return event.get("reason") in ("FailedBinding", "ProvisioningFailed")
 
 
 def is_healed_by(event: Object) -> bool:

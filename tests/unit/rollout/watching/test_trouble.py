@@ -192,17 +192,6 @@ def test_the_gravest_trouble_of_a_pod_counts() -> None:
     assert found.container == "beside"
 
 
-def test_a_claim_that_is_not_bound_yet_is_waited_for_until_somebody_complains() -> None:
-    message = "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."
-    lost = unschedulable()
-    lost["status"]["conditions"][0]["message"] = message
-    found = trouble.of_pod(lost)
-    assert found
-    assert trouble.of_claim(found, "").grace_s == trouble.NEVER
-    told = trouble.of_claim(found, "claim data cannot be bound: no class")
-    assert (told.grace_s, told.cause) == (30, "claim data cannot be bound: no class")
-
-
 @pytest.mark.parametrize(
     "message",
     ["reg/app: not found", "pull access denied, repository does not exist", "401 Unauthorized"],

@@ -460,7 +460,8 @@ def test_what_goes_slowly_takes_no_time_from_what_comes_back(
     ended = time.time()
     (watch,) = (told for told in caplog.records if told.message == "watching what came back")
     assert ended - watch.created > 10
-    assert "the rollback failed: not all is as it was before: configmap/held" in raised.value.what
+    assert "the rollback failed: not all is as it was before: app.yaml:" in raised.value.what
+    assert "configmap/held was deleted, and is still there" in raised.value.what
     assert "deployment/score" not in raised.value.seen.partition("The rollback:")[2]
     operations = [{"op": "remove", "path": "/metadata/finalizers"}]
     cluster.patch(CONFIG_MAPS, "held", namespace, operations)

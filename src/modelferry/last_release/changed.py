@@ -97,7 +97,7 @@ def what_changed(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[str
 def _labels_stay(before: Mapping[str, str] | None, now: Mapping[str, str]) -> str:
     if before is None or before.get(_LABELS) == now.get(_LABELS):
         return ""
-    return " but `labels`: the image, taken as it is, keeps those it has"
+    return " but `labels`: a reused image keeps those it has"
 
 
 def _told(name: str, before: str | None, now: str) -> str:

@@ -134,7 +134,7 @@ def test_how_it_is_told(released: Released, now: BuildKey | None, says: str) -> 
 
 
 LABELS = (("team", "lynx"), ("tier", "1"))
-KEEPS = "but `labels`: the image, taken as it is, keeps those it has"
+KEEPS = "but `labels`: a reused image keeps those it has"
 
 
 @pytest.mark.parametrize(

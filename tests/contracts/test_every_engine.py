@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -80,6 +82,25 @@ def test_the_engine_has_the_very_image_that_will_be_pushed(yard: Yard) -> None:
 def test_an_app_without_a_model(yard: Yard) -> None:
     image = yard.build()
     assert yard.run(image.engine_id).startswith(yard.name)
+
+
+def test_an_image_of_data_alone(yard: Yard) -> None:
+    """An app without a layer, which the oldest engine here does not save."""
+    yard.write("Dockerfile", 'FROM scratch\nLABEL data=alone\nCMD ["/none"]\n')
+    model = yard.model("/data/model.bin")
+    image = yard.build(model)
+    assert [layer.origin for layer in image.layers] == ["model"]
+    container = yard.engine.client.containers.create(image.engine_id)
+    try:
+        packed = b"".join(container.get_archive("/data/model.bin")[0])
+    finally:
+        container.remove(force=True)
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        content = archive.extractfile("model.bin")
+        assert content
+        assert hashlib.sha256(content.read()).hexdigest() == model.files[0].sha256
+    config = json.loads(image.config)["config"]
+    assert (config["Labels"]["data"], config["Cmd"]) == ("alone", ["/none"])
 
 
 def test_after_a_change_of_code_only_the_code_is_new(yard: Yard, push_plan: PushPlan) -> None:

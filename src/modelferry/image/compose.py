@@ -102,6 +102,11 @@ def without_build_cache(config: bytes) -> Json:
     return {key: value for key, value in given.items() if not key.startswith(_BUILD_CACHE)}
 
 
+def diff_ids_of(config: bytes) -> list[Digest]:
+    """Bottom first. An image without layers has `null` there."""
+    return json.loads(config)["rootfs"]["diff_ids"] or []
+
+
 def platform_of(config: bytes) -> str:
     """os/architecture, or os/architecture/variant, as manifests' indexes have it."""
     given: Json = json.loads(config)

@@ -225,7 +225,7 @@ def _stacks(images: RunImages) -> list[list[Digest]]:
     )
     engine.check(response, f"list the images of {images.repository}")
     found = [_look_at(engine, image["Id"]) for image in response.json()]
-    return [image["RootFS"]["Layers"] for image in found if image]
+    return [image["RootFS"].get("Layers") or [] for image in found if image]
 
 
 def _look_at(engine: Engine, image_id: str) -> dict[str, Any] | None:

@@ -13,9 +13,9 @@ from modelferry.engine import Engine, Store
 from modelferry.errors import BuildError
 from modelferry.image.app.content_store import StoredBlobs
 from modelferry.image.app.layer_store import StoredLayers
+from modelferry.image.compose import diff_ids_of
 from modelferry.image.file_range import FileRange
 from modelferry.image.workers import Stop
-from modelferry.values import Digest
 
 _SAVE_S = 1800.0  # the engine writes the whole image before its first byte comes
 
@@ -58,15 +58,15 @@ def _index(archive: Path) -> dict[str, FileRange]:
 def _from_docker_archive(entries: Mapping[str, FileRange]) -> StoredLayers:
     listed = json.loads(entries["manifest.json"].read_all())[0]
     config = entries[listed["Config"]].read_all()
-    diff_ids: list[Digest] = json.loads(config)["rootfs"]["diff_ids"]
-    tars = {name: entries[path] for name, path in zip(diff_ids, listed["Layers"], strict=True)}
+    named = zip(diff_ids_of(config), listed["Layers"] or (), strict=True)
+    tars = {diff_id: entries[path] for diff_id, path in named}
     return StoredLayers(config=config, tars=tars)
 
 
 def _from_layout(entries: Mapping[str, FileRange]) -> StoredBlobs:
     """OCI image layout (image-spec, image-layout.md)."""
     manifest = _image_manifest(json.loads(entries["index.json"].read_all()), entries)
-    digests = [layer["digest"] for layer in manifest["layers"]]
+    digests = [layer["digest"] for layer in manifest["layers"] or ()]
     return StoredBlobs(
         manifest=manifest,
         config=entries[_blob_name(manifest["config"]["digest"])].read_all(),

@@ -71,7 +71,7 @@ def _read(
     manifest = json.loads(_small(store, image_id))
     if "manifests" in manifest:
         raise ValueError(f"{image_id} is an index")
-    digests = dict.fromkeys(layer["digest"] for layer in manifest["layers"])
+    digests = dict.fromkeys(layer["digest"] for layer in manifest["layers"] or ())
     return StoredBlobs(
         manifest=manifest,
         config=_small(store, manifest["config"]["digest"]),

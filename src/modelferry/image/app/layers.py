@@ -8,12 +8,12 @@ they are. An app that a BuildKit pushed is in the registry altogether.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from modelferry.artifacts import Descriptor, Layer
 from modelferry.engine import Engine
@@ -26,6 +26,7 @@ from modelferry.image.compose import (
     GZIP_LAYER_TYPE,
     LAYER_TYPE,
     AppImage,
+    diff_ids_of,
     without_build_cache,
 )
 from modelferry.image.released import Released, ReleasedApp, ReleasedLayer
@@ -146,11 +147,11 @@ def _take(
     run_label: str,
     stop: Stop,
 ) -> StoredLayers | StoredBlobs:
-    """Layer by layer, if the registry has some of them; what it has none of, `docker save` gives
-    faster as a whole."""
+    """Layer by layer, if the registry has some of them, or there is none at all, which old engines
+    do not save; what it has none of, `docker save` gives faster as a whole."""
     diff_ids = diff_ids_in_engine(engine, image_id)
     stored: StoredLayers | StoredBlobs | None = None
-    if any(diff_id in there for diff_id in diff_ids):
+    if not diff_ids or any(diff_id in there for diff_id in diff_ids):
         lacking = dict.fromkeys(diff_id for diff_id in diff_ids if diff_id not in there)
         have = {layer.descriptor.digest for layer in there.values()}
         stored = read_layer_store(
@@ -183,7 +184,7 @@ def _from_tars(
     stop: Stop,
     on_new: OnLayer,
 ) -> SavedApp:
-    diff_ids: list[Digest] = json.loads(stored.config)["rootfs"]["diff_ids"]
+    diff_ids = diff_ids_of(stored.config)
     lacking = {diff_id: tar for diff_id, tar in stored.tars.items() if diff_id not in there}
     layers = pack_layers(lacking, compress_in, stop, on_new)
     contents: dict[Digest, Content] = dict(stored.tars)
@@ -205,10 +206,11 @@ def _from_blobs(
     """The engine's own blobs, also where the registry has another one of the same content: the
     engine knows the image by the manifest, and would have to be given the other one."""
     by_blob = {layer.descriptor.digest: layer for layer in there.values()}
-    diff_ids: list[Digest] = json.loads(stored.config)["rootfs"]["diff_ids"]
+    diff_ids = diff_ids_of(stored.config)
     contents: dict[Digest, Content] = {}
     layers: list[Layer] = []
-    for diff_id, given in zip(diff_ids, stored.manifest["layers"], strict=True):
+    described: list[dict[str, Any]] = stored.manifest["layers"] or []
+    for diff_id, given in zip(diff_ids, described, strict=True):
         digest: Digest = given["digest"]
         content: Content | None = stored.layers.get(digest)
         if content is None:

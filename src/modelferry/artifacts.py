@@ -103,6 +103,11 @@ class Image:
     def size_bytes(self) -> int:
         return sum(layer.descriptor.size_bytes for layer in self.layers)
 
+    @property
+    def model_layers(self) -> frozenset[Digest]:
+        """By diff id."""
+        return frozenset(layer.diff_id for layer in self.layers if layer.origin == "model")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:

@@ -115,7 +115,11 @@ def _reuse(
         note.moved_bytes = 0
     model = released_model(to.same, ready.model) if ready.model else None
     is_other = to.same is not to.released.image  # the default branch's
-    changed = is_other and model is not None and model_changed(to.released.image, model)
+    changed = (
+        is_other
+        and model is not None
+        and model_changed(to.released.image, model, to.same.model_layers)
+    )
     recorder.note(pushed=pushed, model=model, model_changed=changed)
     return pushed
 
@@ -217,7 +221,8 @@ def _build(
     if model and built.model:
         recorder.note(resolved=built.model.resolved, model=built.model)
         if to:
-            recorder.note(model_changed=model_changed(to.released.image, built.model))
+            changed = model_changed(to.released.image, built.model, image.model_layers)
+            recorder.note(model_changed=changed)
         if not model.on_disk:
             figure = _fetched(built.model.resolved)
             recorder.amend(

@@ -90,7 +90,7 @@ def passed(given: AppImage) -> TestedImage:
 def image_with_key(given: AppImage, key: str) -> TestedImage:
     said = ((BUILD_KEY, key),)
     composed = compose(given, (), annotations=said)
-    own = compose_app(given, image=composed, image_id="id", records={}, key=said)
+    own = compose_app(given, image=composed, models=(), image_id="id", records={}, key=said)
     return TestedImage(image=image_of(composed, own), verdict=Verdict.PASSED)
 
 

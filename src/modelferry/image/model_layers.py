@@ -15,7 +15,7 @@ from modelferry.image.placement import Placement
 from modelferry.image.released import ReleasedLayer
 from modelferry.image.stream import Sums
 
-_MOST_ANNOTATED = 1 << 20  # of one manifest; registries take 4 MiB of it
+_MOST_ANNOTATED = 64 << 10  # of one manifest: each node that pulls the image reads it
 
 Placements = Mapping[PurePosixPath, Placement]  # by the path that was asked for
 
@@ -114,8 +114,8 @@ def model_layer(
 
 
 def bounded(layers: Iterable[ModelLayer]) -> tuple[ModelLayer, ...]:
-    """As many as a manifest can tell of: the others stay model layers, which equal no other and
-    are read again the next time."""
+    """As the image's manifest tells of them: few files in full, of many that they are a model's.
+    What they are made of, the app's manifest tells the next run."""
     kept: list[ModelLayer] = []
     left = _MOST_ANNOTATED
     for part in layers:

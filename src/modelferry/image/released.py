@@ -6,7 +6,9 @@ builder finds its inline cache there). What is missing or unreadable is left out
 
 from __future__ import annotations
 
+import base64
 import json
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -15,10 +17,12 @@ from modelferry.artifacts import Descriptor
 from modelferry.image.compose import (
     AppImage,
     Composition,
+    ModelLayer,
     Pairs,
     canonical_json,
     compose_as_built,
     describe,
+    diff_ids_of,
 )
 from modelferry.image.layer_entries import Record, read_records, records_json
 from modelferry.image.model_record import ModelRecord, read_model
@@ -29,9 +33,11 @@ BUILD_KEY = "modelferry.build-key"
 IMAGE_ID = "modelferry.app.image-id"  # on the app's manifest, as the engine calls it
 ENTRIES = "modelferry.app.entries"
 IMAGE = "modelferry.image"  # on the app's manifest: the digest of the image made of it
-MODELS = "modelferry.models"  # the model layers' annotations, when the image's were written before
+MODELS = "modelferry.models"  # on the app's manifest: all that is told of the model layers; the
+# image's, which every node pulls, tells of few files, and may have been written before
 
-_LONGEST_ANNOTATION = 1 << 20  # registries take manifests up to 4 MiB
+_MOST_SAID = 3 << 20  # by one manifest; registries take up to 4 MiB
+_LARGEST_UNPACKED = 64 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +59,11 @@ class ReleasedImage:
     @property
     def blobs(self) -> set[Digest]:
         return {self.config.digest, *(layer.descriptor.digest for layer in self.layers)}
+
+    @property
+    def model_layers(self) -> frozenset[Digest]:
+        """By diff id."""
+        return frozenset(layer.diff_id for layer in self.layers if layer.model)
 
     @property
     def stack(self) -> ReleasedStack | None:
@@ -149,28 +160,29 @@ def compose_app(
     app: AppImage,
     *,
     image: Composition,
+    models: Iterable[ModelLayer],
     image_id: str | None,
     records: Mapping[Digest, Record],
     key: Pairs,
 ) -> Composition:
-    """The app's own manifest. `image_id`: None where no engine has the app. `key`: the build key's
-    annotations."""
-    models = {
-        layer.descriptor.digest: dict(layer.descriptor.annotations)
-        for layer in image.layers
-        if layer.origin == "model"
-    }
+    """The app's own manifest. `models`: the image's, each with all that is to be told of it.
+    `image_id`: None where no engine has the app. `key`: the build key's annotations. Of what is
+    too long for a manifest, the next run reads the layers again."""
+    told = (part.layer.descriptor for part in models)
     annotations = {
         IMAGE: image.manifest.digest,
         IMAGE_ID: image_id or "",
-        ENTRIES: _json(records_json(records)),
-        MODELS: _json(models),
         **dict(key),
+        ENTRIES: _packed(records_json(records)),
+        MODELS: _packed({layer.digest: dict(layer.annotations) for layer in told}),
     }
-    said = ((key, value) for key, value in annotations.items() if value)
-    return compose_as_built(
-        app, tuple(pair for pair in said if len(pair[1].encode()) <= _LONGEST_ANNOTATION)
-    )
+    said: list[tuple[str, str]] = []
+    left = _MOST_SAID
+    for name, value in annotations.items():
+        if value and (size := len(value.encode())) <= left:
+            said.append((name, value))
+            left -= size
+    return compose_as_built(app, tuple(said))
 
 
 def keep_released(image: Composition, released: Iterable[ReleasedImage]) -> Composition:
@@ -201,7 +213,7 @@ def read_layers(
     layers: Sequence[Descriptor], config: bytes, repository: str, models: str | None = None
 ) -> tuple[ReleasedLayer, ...]:
     """Raises ValueError, KeyError or TypeError when manifest and config do not fit together."""
-    diff_ids = [parse_digest(given) for given in json.loads(config)["rootfs"]["diff_ids"]]
+    diff_ids = [parse_digest(given) for given in diff_ids_of(config)]
     newer = _model_annotations(models)
     return tuple(
         ReleasedLayer(
@@ -216,18 +228,30 @@ def read_layers(
 
 def read_entries(annotations: Mapping[str, str]) -> Mapping[Digest, Record]:
     try:
-        return read_records(annotations[ENTRIES])
+        return read_records(_unpacked(annotations[ENTRIES]).decode())
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
 def _model_annotations(text: str | None) -> dict[str, Pairs]:
     try:
-        found: dict[str, dict[str, str]] = json.loads(text or "{}")
+        found: dict[str, dict[str, str]] = json.loads(_unpacked(text)) if text else {}
         return {digest: tuple(sorted(pairs.items())) for digest, pairs in found.items()}
     except (ValueError, TypeError, AttributeError):
         return {}
 
 
-def _json(value: object) -> str:
-    return canonical_json(value).decode()
+def _packed(value: object) -> str:
+    return base64.b64encode(zlib.compress(canonical_json(value))).decode()
+
+
+def _unpacked(text: str) -> bytes:
+    """ValueError for what `_packed` did not make, or what is too large."""
+    unpacking = zlib.decompressobj()
+    try:
+        data = unpacking.decompress(base64.b64decode(text, validate=True), _LARGEST_UNPACKED)
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+    if not unpacking.eof:
+        raise ValueError("it is cut off, or too large")
+    return data

@@ -17,7 +17,6 @@ from modelferry.image.layer import LayerView
 from modelferry.image.load import load_image
 from modelferry.image.model_layers import (
     Placements,
-    bounded,
     fetched_files,
     find_released,
     model_layer,
@@ -80,11 +79,11 @@ class Transfer:
         """Once all is read. Raises at once what a reading, an upload or the load failed with."""
         passed = iter(self._pass.sums())
         sums = [released_sums(known) if known else next(passed) for known in self._known]
-        layers = (
+        layers = tuple(
             model_layer(view, each, self._read_again(view), known)
             for view, each, known in zip(self._views, sums, self._known, strict=True)
         )
-        return bounded(layers), fetched_files(self._views, sums)
+        return layers, fetched_files(self._views, sums)
 
     @property
     def seconds(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from modelferry.image.released import ReleasedImage
 from modelferry.plan.spec import PushPlan
 from modelferry.registry.manifests import StoredManifest
 from modelferry.registry.tags import point_tags
+from modelferry.values import Digest
 
 if TYPE_CHECKING:
     from modelferry.registry.client import Registry
@@ -47,8 +49,11 @@ def released_model(image: ReleasedImage, resolved: ResolvedModel) -> Model | Non
     return Model(resolved=resolved, files=tuple(files))
 
 
-def model_changed(image: ReleasedImage | None, model: Model) -> bool:
-    """By content: the same bytes at the same paths are the same model."""
+def model_changed(image: ReleasedImage | None, model: Model, layers: Collection[Digest]) -> bool:
+    """By content: the same bytes at the same paths are the same model. `layers`: the model's, by
+    diff id; they tell where a release does not remember all of its files' sums."""
+    if image and not all(layer.model.files for layer in image.layers if layer.model):
+        return image.model_layers != set(layers)
     return _sums(image) != {file.file.image_path: file.sha256 for file in model.files}
 
 

@@ -13,11 +13,17 @@ from modelferry.artifacts import AppManifest, Image, Model, ModelFile
 from modelferry.errors import ModelChanged
 from modelferry.image.app.layers import SavedApp
 from modelferry.image.app.packing import Content
-from modelferry.image.compose import MANIFEST_TYPE, Composition, compose, model_labels
+from modelferry.image.compose import (
+    MANIFEST_TYPE,
+    Composition,
+    ModelLayer,
+    compose,
+    model_labels,
+)
 from modelferry.image.layer_entries import Record, Traces
-from modelferry.image.model_layers import Placements, guess_placements
+from modelferry.image.model_layers import Placements, bounded, guess_placements
 from modelferry.image.placement import Fit
-from modelferry.image.released import Released, compose_app, keep_released
+from modelferry.image.released import MODELS, Released, compose_app, keep_released
 from modelferry.image.run_images import RunImages
 from modelferry.image.stack import fit_app, guess_on_base
 from modelferry.image.stream import ReadInOrder
@@ -95,7 +101,7 @@ class Carrier:
         model = self._model.check(files) if self._model else None
         composed = compose(
             app.saved.image,
-            layers,
+            bounded(layers),
             seam=fit.seam if fit else None,
             labels=model_labels(model) if model else (),
             annotations=(*annotations, *self._key_annotations),
@@ -107,7 +113,7 @@ class Carrier:
                 composed,
                 engine_id,
                 self._uploaded_bytes + transfer.uploaded_bytes,
-                self._app_manifest(app, composed, fit.records if fit else {}),
+                self._app_manifest(app, composed, layers, fit.records if fit else {}),
             ),
             model=model,
             fetched_bytes=self._model.fetched_bytes if self._model else 0,
@@ -174,17 +180,28 @@ class Carrier:
         )
 
     def _app_manifest(
-        self, app: App, image: Composition, records: Mapping[Digest, Record]
+        self,
+        app: App,
+        image: Composition,
+        models: Sequence[ModelLayer],
+        records: Mapping[Digest, Record],
     ) -> AppManifest | None:
         if self._to is None or self._to.push.managed is None:
             return None
         own = compose_app(
             app.saved.image,
             image=image,
+            models=models,
             image_id=app.image_id,
             records=records,
             key=self._key_annotations,
         )
+        if models and MODELS.encode() not in own.manifest_bytes:
+            log.warning(
+                "the model has too many files for a release to remember (%d): the next build will "
+                "read and send them again",
+                len(self._files),
+            )
         return AppManifest(config=own.config_bytes, manifest=own.manifest_bytes)
 
 

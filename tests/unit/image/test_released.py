@@ -1,5 +1,8 @@
+import base64
 import hashlib
 import json
+import os
+import zlib
 from dataclasses import replace
 from pathlib import PurePosixPath
 
@@ -121,7 +124,9 @@ def as_released(image: Composition, models: str | None = None) -> ReleasedImage:
 
 
 def released_app(image: Composition, key: str) -> ReleasedApp:
-    own = compose_app(APP, image=image, image_id="sha256:id", records={}, key=((BUILD_KEY, key),))
+    own = compose_app(
+        APP, image=image, models=(), image_id="sha256:id", records={}, key=((BUILD_KEY, key),)
+    )
     return ReleasedApp(
         tag="mf-main-app",
         config=own.config_bytes,
@@ -141,7 +146,9 @@ def test_a_release_is_read_back_as_it_was_written() -> None:
 
 def test_the_apps_manifest_keeps_the_builders_cache_and_the_image_does_not() -> None:
     image = composed()
-    own = compose_app(APP, image=image, image_id="sha256:id", records={}, key=((BUILD_KEY, "k"),))
+    own = compose_app(
+        APP, image=image, models=(), image_id="sha256:id", records={}, key=((BUILD_KEY, "k"),)
+    )
     assert own.config_bytes == APP.config
     assert b"moby.buildkit" not in image.config_bytes
     assert [each.diff_id for each in own.layers] == [digest("base"), digest("code")]
@@ -151,7 +158,7 @@ def test_the_apps_manifest_keeps_the_builders_cache_and_the_image_does_not() -> 
         "sha256:id",
         "k",
     )
-    none = compose_app(APP, image=image, image_id=None, records={}, key=())
+    none = compose_app(APP, image=image, models=(), image_id=None, records={}, key=())
     assert {IMAGE_ID, BUILD_KEY}.isdisjoint(json.loads(none.manifest_bytes)["annotations"])
 
 
@@ -160,11 +167,11 @@ def test_entries_are_remembered_and_too_many_are_not() -> None:
     image = composed()
 
     def said(records: dict[Digest, Record]) -> dict[str, str]:
-        own = compose_app(APP, image=image, image_id=None, records=records, key=())
+        own = compose_app(APP, image=image, models=(), image_id=None, records=records, key=())
         return json.loads(own.manifest_bytes)["annotations"]
 
     assert read_entries(said({digest("base"): record})) == {digest("base"): record}
-    many = replace(record, paths=frozenset(f"/{number:0100}" for number in range(12_000)))
+    many = replace(record, paths=frozenset(f"/{os.urandom(50).hex()}" for _ in range(60_000)))
     assert ENTRIES not in said({digest("base"): many})
 
 
@@ -173,7 +180,10 @@ def test_entries_are_remembered_and_too_many_are_not() -> None:
     ["", "{", "[]", "{}", '{"paths":1,"layers":{}}', '{"paths":[],"layers":{"a":{"/":[1]}}}'],
 )
 def test_entries_that_cannot_be_read_are_none(text: str) -> None:
-    assert read_entries({ENTRIES: text}) == {}
+    packed = base64.b64encode(zlib.compress(text.encode())).decode()
+    assert read_entries({ENTRIES: packed}) == {}
+    for broken in (text, packed[:-8], packed.upper()):
+        assert read_entries({ENTRIES: broken}) == {}
 
 
 def test_a_source_that_changed_in_any_way_is_another() -> None:
@@ -207,7 +217,8 @@ def test_a_source_written_anew_with_the_same_bytes_is_known_the_next_time() -> N
     newer = replace(RECORD, files=(replace(file, etag='"0x2"'),))
     before = as_released(composed())
     image = composed(newer)
-    own = compose_app(APP, image=image, image_id=None, records={}, key=())
+    models = (ModelLayer(layer=layer("m", newer), history="M"),)
+    own = compose_app(APP, image=image, models=models, image_id=None, records={}, key=())
     said = json.loads(own.manifest_bytes)["annotations"]
     assert as_released(keep_released(image, [before]), said[MODELS]).layers[1].model == newer
 

@@ -43,7 +43,8 @@ class Recorder:
             self._failed(name, note, error)
             raise
         except Cancelled as error:
-            self._failed(name, note, RunCancelled(str(error)))
+            told = "\n".join(getattr(error, "__notes__", ()))
+            self._failed(name, note, RunCancelled(str(error), seen=told))
             raise
         except Exception as error:
             note.mark, note.figure = "failed", f"{type(error).__name__}: {error}"

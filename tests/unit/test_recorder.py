@@ -97,3 +97,12 @@ def test_a_stage_that_went_on_beside_another_is_told_when_it_has_ended(
     assert (fetch.name, fetch.figure, fetch.moved_bytes) == ("fetch", "v7, 2.0 GiB", 5)
     assert build.name == "build"
     assert stream.getvalue().endswith("✓ fetch     v7, 2.0 GiB in 8.0 s\n")
+
+
+def test_a_cancel_says_what_it_leaves_behind(recorder: Recorder) -> None:
+    cancelled = Cancelled("cancelled by SIGINT")
+    cancelled.add_note("The rollout is left half done.")
+    with pytest.raises(Cancelled), recorder.stage("deploy"):
+        raise cancelled
+    assert recorder.report.error
+    assert recorder.report.error.seen == "The rollout is left half done."

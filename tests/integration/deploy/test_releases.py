@@ -179,7 +179,7 @@ def test_the_first_release_has_nothing_to_return_to(
     with pytest.raises(RolloutFailed, match="crashed") as raised:
         deploy(config("settings", a="1") + deployment("crash"), images[0], run="100")
     assert not raised.value.rolled_back
-    assert "There is nothing to return to" in raised.value.seen
+    assert "nothing to return to: no release has succeeded yet" in raised.value.seen
     assert data(cluster, namespace, "settings") == {"a": "1"}
     assert deploy(deployment(), images[0], run="101").state is RolloutState.SUCCEEDED
 
@@ -293,8 +293,10 @@ def test_a_cancel_lets_go_and_is_on_record(cluster: Cluster, namespace: str) -> 
             now.begin(begun)
             raise Cancelled
 
-    with pytest.raises(Cancelled):
+    with pytest.raises(Cancelled) as raised:
         cancelled()
+    assert "left half done" in raised.value.__notes__[0]
+    assert "returns to what was there before" in raised.value.__notes__[0]
     lease = cluster.get(LEASES, "modelferry.app", namespace)
     assert lease
     assert not lease["spec"].get("holderIdentity")

@@ -79,6 +79,13 @@ class Turn:
             self.record = replace(ended, made=tuple(sorted(self.made)))
             self._write()
 
+    def cut_off(self) -> None:
+        """A verdict that was about to be written is written once more: it stands."""
+        if self.record and self.record.verdict == history.PENDING:
+            self.end(history.CANCELLED)
+        else:
+            self._write()
+
     def _write(self) -> None:
         """A history that cannot be written is no reason to fail a rollout, or to leave it half."""
         if self.record is None or self.book is None:
@@ -107,6 +114,21 @@ def believed(verdict: str, *, is_on_record: bool) -> str:
             " it fails: deploy this release again"
         )
     return "the next run takes it for interrupted"
+
+
+def left(verdict: str, *, is_on_record: bool) -> str:
+    """What a cancel leaves behind, after the first write. Pure."""
+    if verdict != history.PENDING:
+        return f"It came after the verdict of this release: {verdict}."
+    back = (
+        "returns to what was there before this one"
+        if is_on_record
+        else "goes by what is there then"
+    )
+    return (
+        "The rollout is left half done: what the log calls applied stays as it is, and nothing is"
+        f" watched or undone. The next run takes it up from there; if that fails, it {back}."
+    )
 
 
 @contextmanager
@@ -139,8 +161,10 @@ def taken(
         )
         try:
             yield now
-        except Cancelled:
-            within(_CANCEL_S, lambda: now.end(history.CANCELLED))
+        except Cancelled as cancelled:
+            if now.record:
+                cancelled.add_note(left(now.record.verdict, is_on_record=now.is_on_record))
+                within(_CANCEL_S, now.cut_off)
             raise
     finally:
         if hold:

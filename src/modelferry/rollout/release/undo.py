@@ -31,7 +31,7 @@ log = logging.getLogger("modelferry.rollout")
 Object = Mapping[str, Any]
 Meaning = Callable[[str], str | None]  # of an image by tag: the digest it means now, if known
 _FIRST = (
-    "There is nothing to return to: this is the first release. Its objects are left for you to"
+    "There is nothing to return to: no release has succeeded yet. The objects are left for you to"
     " look at; the next run goes on from them."
 )
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from modelferry.cluster.transport import Refused
 from modelferry.errors import Annotation, RolloutError
-from modelferry.rollout.changes.decide import Change
+from modelferry.rollout.changes.decide import Action, Change
 from modelferry.rollout.changes.marks import other_release_of
 from modelferry.rollout.changes.placed import Placed
+from modelferry.rollout.objects import podspec
 from modelferry.rollout.objects.field_managers import conflicts
 from modelferry.rollout.objects.fields import mappings
 
@@ -49,6 +50,10 @@ _UNFIT = (400, 413, 422, 500)
 _LONGEST_LINE, _END = 300, 100
 _TYPED = re.compile(r"^\s*(?:failed to .*?\): )?\.([^\s:]+): ", re.MULTILINE)
 _STEP = re.compile(r"([^.\[\]]+)|\[([^\]]*)\]")
+
+
+KEEPS_PODS = "its pods would go on with the old image: this kind replaces none"
+_KEEP_PODS = (("", "ReplicationController"), ("apps", "ReplicaSet"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +151,19 @@ def of_another_release(change: Change) -> Refusal | None:
     do = "Give the object another name, take it out of one of the two releases' manifests, or set"
     do += " `force: true` to take it."
     refused = Refused(message, code=409, status={"message": message}, do=do)
+    return Refusal(placed=change.placed, refused=refused)
+
+
+def of_old_pods(change: Change) -> Refusal | None:
+    """What runs pods of its own, and never replaces them."""
+    resource, live, result = change.placed.resource, change.live, change.result
+    if (resource.group, resource.kind) not in _KEEP_PODS or live is None or result is None:
+        return None
+    new_image = podspec.images(live) != podspec.images(result)
+    if change.action is not Action.UPDATE or not new_image or not live["spec"].get("replicas", 1):
+        return None
+    do = "Use a Deployment, or scale it to 0 before."
+    refused = Refused(KEEPS_PODS, code=409, status={"message": KEEPS_PODS}, do=do)
     return Refusal(placed=change.placed, refused=refused)
 
 

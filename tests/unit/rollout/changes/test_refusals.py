@@ -7,8 +7,9 @@ import pytest
 
 from modelferry.cluster.resources import Resource
 from modelferry.cluster.transport import Refused
+from modelferry.rollout.changes.decide import Action, Change
 from modelferry.rollout.changes.placed import Placed
-from modelferry.rollout.changes.refusals import Refusal, error_of, when_it_counted
+from modelferry.rollout.changes.refusals import Refusal, error_of, of_old_pods, when_it_counted
 from modelferry.rollout.manifests.load import ManifestObject, load
 
 
@@ -143,3 +144,35 @@ def test_a_remedy(message: str, do: str) -> None:
     assert error.what == f"the cluster refused pod/x: {message}"
     assert do in error.do
     assert error.seen == f"- a.yaml:7: pod/x: {message}"
+
+
+def of_images(kind: str, api_version: str, images: tuple[str, str], replicas: int = 1) -> Change:
+    def body(image: str) -> dict[str, Any]:
+        pod = {"spec": {"containers": [{"name": "a", "image": image}]}}
+        spec = {"replicas": replicas, "template": pod}
+        return {"apiVersion": api_version, "kind": kind, "metadata": {"name": "x"}, "spec": spec}
+
+    live, result = map(body, images)
+    resource = Resource(api_version=api_version, kind=kind, plural="x", namespaced=True)
+    manifest = ManifestObject(body=result, file="a.yaml", line=1, lines={})
+    placed = Placed(manifest=manifest, resource=resource, namespace="n")
+    return Change(placed=placed, action=Action.UPDATE, live=live, result=result)
+
+
+def test_a_new_image_that_no_pod_would_get_is_refused() -> None:
+    for kind, version in (("ReplicationController", "v1"), ("ReplicaSet", "apps/v1")):
+        found = of_old_pods(of_images(kind, version, ("a:1", "a:2")))
+        assert found
+        assert "Deployment" in found.hint
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        of_images("ReplicationController", "v1", ("a:1", "a:1")),
+        of_images("ReplicationController", "v1", ("a:1", "a:2"), replicas=0),
+        of_images("Deployment", "apps/v1", ("a:1", "a:2")),
+    ],
+)
+def test_other_changes_of_images_are_not(change: Change) -> None:
+    assert of_old_pods(change) is None

@@ -25,6 +25,7 @@ from modelferry.rollout.changes import diff, dry_run
 from modelferry.rollout.changes.decide import Change, plain
 from modelferry.rollout.changes.marks import marked
 from modelferry.rollout.changes.place import Placement, place
+from modelferry.rollout.changes.refusals import KEEPS_PODS
 from modelferry.rollout.changes.unread import unread
 from modelferry.rollout.manifests import images
 from modelferry.rollout.manifests.load import ManifestObject
@@ -255,9 +256,9 @@ def _nothing(_: Refused) -> str:
 
 
 def _judges_images(refused: Refused) -> str:
-    """An admission rule may look the image up."""
-    judges = "admission webhook" in refused.message or "AdmissionPolicy" in refused.message
-    return "the image is not there yet" if judges else ""
+    """An admission rule may look the image up; and the new one may be the old one."""
+    judges = ("admission webhook", "AdmissionPolicy", KEEPS_PODS)
+    return "the image is not there yet" if any(one in refused.message for one in judges) else ""
 
 
 def _old_pods(plan: DeployPlan, cluster: Cluster, placement: Placement) -> frozenset[str]:

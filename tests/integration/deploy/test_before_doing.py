@@ -278,3 +278,13 @@ def test_a_class_that_comes_with_the_set_comes_before_what_names_it(
             if found := cluster.get(resource, namespace, None):
                 cluster.delete(resource, namespace, None, uid=found["metadata"]["uid"])
     assert rollout.objects[:2] == (f"runtimeclass/{namespace}", f"storageclass/{namespace}")
+
+
+def test_a_new_image_that_no_pod_would_get_is_refused(deploy: Deploy, images: Images) -> None:
+    manifest = workload(kind="ReplicaSet")
+    deploy(manifest, images[0])
+    deploy(manifest, images[0])  # what is built is not known before the build
+    with pytest.raises(RolloutError, match=r"replicaset/score: its pods .* old image") as raised:
+        deploy(manifest, images[1])
+    assert not isinstance(raised.value, RolloutFailed)
+    assert "Nothing was written" in raised.value.seen

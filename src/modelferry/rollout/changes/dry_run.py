@@ -25,6 +25,7 @@ from modelferry.rollout.changes.refusals import (
     error_of,
     not_ours_alone,
     of_another_release,
+    of_old_pods,
 )
 from modelferry.rollout.objects.field_managers import conflicts
 from modelferry.side_by_side import side_by_side
@@ -74,6 +75,9 @@ def look(
     if not force:
         known = {key: left_to_its_release(change) for key, change in known.items()}
         refusals += [taken for change in known.values() if (taken := of_another_release(change))]
+    for refusal in filter(None, map(of_old_pods, known.values())):
+        if not tolerate(refusal.refused):
+            refusals.append(refusal)
     if refusals:
         raise error_of(refusals)
     return tuple(known[placed.key] for placed in by_need(objects, needed))

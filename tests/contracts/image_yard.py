@@ -83,6 +83,16 @@ class Yard:
         self.local[file] = local
         return FetchedFile(file=file, sha256=hashlib.sha256(local.read_bytes()).hexdigest())
 
+    def in_workspace(self, model: Model, *, mark: str) -> Model:
+        """The same files as those of a checkout."""
+        files: list[FetchedFile] = []
+        for each in model.files:
+            file = replace(each.file, uri=f"file:{each.file.image_path.name}", etag=f'"{mark}"')
+            self.local[file] = self.local[each.file]
+            files.append(replace(each, file=file))
+        resolved = replace(model.resolved, files=tuple(each.file for each in files))
+        return Model(resolved=resolved, files=tuple(files))
+
     def copies(self, model: Model) -> tuple[LocalFile, ...]:
         files = model.resolved.files
         return tuple(LocalFile(file=file, path=self.local[file]) for file in files)

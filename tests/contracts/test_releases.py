@@ -120,6 +120,23 @@ def test_what_each_change_costs(world: World) -> None:
     assert after.released.made_by("key") is not None
 
 
+@pytest.mark.parametrize("world", WAYS[:1], ids=" by ".join, indirect=True)
+def test_a_model_of_the_workspace_is_known_by_its_bytes(world: World) -> None:
+    """Each checkout marks its files anew."""
+    yard = world.yard.yard
+    first = world.release(yard.in_workspace(model := yard.model("/model/m"), mark="1"))
+    world.write("new code")
+    code = world.release(yard.in_workspace(model, mark="2"))
+    assert code.image.model_layers == first.image.model_layers
+    assert code.pushed.uploaded_bytes < 40 * KIB
+    assert sha256_in(world.engine, code.image.engine_id, model) == sha256_of(model)
+
+    yard.local[model.resolved.files[0]].write_bytes(b"x" * 100_000)
+    other = world.release(yard.in_workspace(model, mark="3"))
+    assert other.image.model_layers.isdisjoint(first.image.model_layers)
+    assert other.pushed.uploaded_bytes > 100_000
+
+
 @pytest.mark.parametrize("world", WAYS[:3], ids=" by ".join, indirect=True)
 def test_an_app_that_was_released_is_not_taken_out_of_the_engine(
     world: World, caplog: pytest.LogCaptureFixture

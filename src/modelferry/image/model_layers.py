@@ -10,7 +10,14 @@ from pathlib import PurePosixPath
 from modelferry.artifacts import Descriptor, FetchedFile, Layer, ModelFile
 from modelferry.image.compose import LAYER_TYPE, ModelLayer
 from modelferry.image.layer import Folder, LayerFile, LayerView, plan_layers
-from modelferry.image.model_record import FILES, FileRecord, ModelRecord, model_annotations
+from modelferry.image.model_record import (
+    FILES,
+    FileRecord,
+    ModelRecord,
+    SumOf,
+    model_annotations,
+    nobody_knows,
+)
 from modelferry.image.placement import Placement
 from modelferry.image.released import ReleasedLayer
 from modelferry.image.stream import Sums
@@ -71,7 +78,9 @@ def fetched_files(views: Sequence[LayerView], sums: Sequence[Sums]) -> tuple[Fet
     )
 
 
-def find_released(view: LayerView, released: Iterable[ReleasedLayer]) -> ReleasedLayer | None:
+def find_released(
+    view: LayerView, released: Iterable[ReleasedLayer], sum_of: SumOf = nobody_knows
+) -> ReleasedLayer | None:
     """One that was made of the same files and folders, and so has the same bytes."""
     for layer in released:
         record = layer.model
@@ -81,7 +90,7 @@ def find_released(view: LayerView, released: Iterable[ReleasedLayer]) -> Release
             and record.folders == view.folders
             and len(record.files) == len(view.files)
             and all(
-                known.is_of(each.file, each.path)
+                known.is_of(each.file, each.path, sum_of)
                 for known, each in zip(record.files, view.files, strict=True)
             )
         ):

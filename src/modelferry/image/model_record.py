@@ -4,7 +4,7 @@ the same layer, so that a later run need not read them. Pure."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -15,6 +15,11 @@ from modelferry.image.layer import Folder
 
 FILES = "modelferry.model.files"
 FOLDERS = "modelferry.model.folders"
+
+SumOf = Callable[[ModelFile], str | None]  # hex; None where that is not known
+
+
+def nobody_knows(_: ModelFile) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,14 +34,17 @@ class FileRecord:
     size_bytes: int
     sha256: str
 
-    def is_of(self, file: ModelFile, place: PurePosixPath) -> bool:
-        """Whether the source still has the very bytes; without a mark of its own, nobody knows."""
+    def is_of(self, file: ModelFile, place: PurePosixPath, sum_of: SumOf = nobody_knows) -> bool:
+        """Whether the source still has the very bytes: by its mark, else by their SHA-256."""
         return (
             (self.uri, self.path, self.place) == (file.uri, file.image_path, place)
-            and (self.version_id, self.etag) == (file.version_id, file.etag)
             and self.size_bytes == file.size_bytes
-            and bool(file.version_id or file.etag)
+            and (self._is_marked(file) or self.sha256 == sum_of(file))
         )
+
+    def _is_marked(self, file: ModelFile) -> bool:
+        known = (self.version_id, self.etag) == (file.version_id, file.etag)
+        return known and bool(file.version_id or file.etag)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

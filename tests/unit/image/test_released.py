@@ -198,6 +198,10 @@ def test_a_source_that_changed_in_any_way_is_another() -> None:
     ):
         assert not known.is_of(replace(FILE, **changed), PLACE)
     assert not known.is_of(FILE, PurePosixPath("/elsewhere/m.onnx"))
+    elsewhen = replace(FILE, etag='"0x2"')
+    assert known.is_of(elsewhen, PLACE, lambda _: "ab" * 32)
+    assert not known.is_of(elsewhen, PLACE, lambda _: "cd" * 32)
+    assert not known.is_of(elsewhen, PurePosixPath("/m"), lambda _: "ab" * 32)
     nameless = replace(FILE, etag=None)
     assert not replace(known, etag=None).is_of(nameless, PLACE)
 

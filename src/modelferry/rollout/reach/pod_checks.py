@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ Object = Mapping[str, Any]
 _SERVING = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Pod")
 _PODS = 3  # of one workload: its pods are alike
 _LOG_LINES = 30
+# by Go, and by socat
+_REFUSED = re.compile(r":(\d+)(?:: connect|, \d+\)): connection refused", re.IGNORECASE)
 
 
 def ports(
@@ -99,6 +102,7 @@ def run(
     def look(target: Applied, pod: Object, way: Way) -> None:
         heed()
         _see_it_runs(cluster, target, pod, way)
+        way.last_error = ""  # what counts is why the last one of these got no answer
 
     for target, port in chosen:
 
@@ -115,8 +119,11 @@ def run(
                 failed = [result for result in results if not result.passed]
                 if not failed:
                     return
-                if is_last or all(result.status for result in failed):
-                    raise _failure(cluster, target, pod, failed, way)
+                refused = is_refused(way.last_error, port)
+                if refused or is_last or all(result.status for result in failed):
+                    raise _failure(
+                        cluster, target, pod, failed, way, refused=port if refused else 0
+                    )
                 with new_pods.way(cluster, pod, port):  # raises where it is the way's fault
                     log.info("no answer may have been the way's fault: asking once more")
 
@@ -137,15 +144,29 @@ def _see_it_runs(cluster: Cluster, target: Applied, pod: Object, way: Way) -> No
 
 
 def _failure(
-    cluster: Cluster, target: Applied, pod: Object, failed: Sequence[CheckResult], way: Way
+    cluster: Cluster,
+    target: Applied,
+    pod: Object,
+    failed: Sequence[CheckResult],
+    way: Way,
+    *,
+    refused: int = 0,
 ) -> RolloutFailed:
+    """`refused` is the port where nobody listens."""
     crash = _crash(cluster.get(PODS, _name(pod), pod["metadata"]["namespace"]) or pod)
     if crash or not failed:
         what = f"pod {_name(pod)} ({target.label}): {crash or 'it ended'} while it was checked"
         do = "Correct the app: its last words are above."
+    elif refused:
+        what = (
+            f"pod {_name(pod)} ({target.label}): nothing in it listens on port {refused}:"
+            f" {failed[0].check.method} {failed[0].check.path} → connection refused"
+        )
+        do = "Correct `port`, or the containerPort in the manifest, to where the program listens."
     else:
         more = f" (and {len(failed) - 1} more)" if failed[1:] else ""
-        what = f"a check failed on pod {_name(pod)} ({target.label}): {failed[0]}{more}"
+        why = f" ({way.last_error})" if way.last_error and failed[0].status is None else ""
+        what = f"a check failed on pod {_name(pod)} ({target.label}): {failed[0]}{why}{more}"
         do = "Correct the app or the line in `checks`; the pod runs, and is ready by its probes."
     seen = [f"- {result}" for result in failed]
     if way.last_error:
@@ -156,6 +177,11 @@ def _failure(
         do=do,
         annotations=(annotation(target, "Check failed", what),),
     )
+
+
+def is_refused(said: str, port: int) -> bool:
+    """The node has reached the pod, and no program there listens: no fault of the way."""
+    return str(port) in _REFUSED.findall(said)
 
 
 def last_words(cluster: Cluster, pod: Object) -> Iterator[str]:

@@ -6,7 +6,7 @@ import pytest
 
 from modelferry.errors import InputError
 from modelferry.rollout.manifests.load import ManifestObject
-from modelferry.rollout.reach.pod_checks import ports
+from modelferry.rollout.reach.pod_checks import is_refused, ports
 
 
 def workload(name: str, *, image: str = "built", kind: str = "Deployment", **container: Any):
@@ -73,3 +73,21 @@ def test_of_several_ports_the_one_that_a_service_leads_to() -> None:
 def test_udp_is_no_port_for_checks() -> None:
     with pytest.raises(InputError):
         found(workload("dns", ports=[{"containerPort": 53, "protocol": "UDP"}]))
+
+
+@pytest.mark.parametrize(
+    ("said", "refused"),
+    [
+        (
+            "error forwarding port 88 to pod x: dial tcp4 127.0.0.1:88: connect: connection refused",
+            True,
+        ),
+        ("E connect(5, AF=2 127.0.0.1:88, 16): Connection refused", True),
+        # the node itself is away
+        ("error dialing backend: dial tcp 10.0.0.5:10250: connect: connection refused", False),
+        ("lost connection to pod", False),
+        ("", False),
+    ],
+)
+def test_a_port_that_the_pod_refuses_is_no_fault_of_the_way(said: str, *, refused: bool) -> None:
+    assert is_refused(said, 88) is refused

@@ -26,7 +26,7 @@ from modelferry.artifacts import (
 from modelferry.plan import DeployPlan, Plan, RollbackPlan, Stage, describe
 from modelferry.preflight import Ready, preflight, resolve
 from modelferry.recorder import Recorder
-from modelferry.values import format_bytes
+from modelferry.values import format_bytes, format_names
 
 if TYPE_CHECKING:
     from modelferry.image.run_images import RunImages
@@ -148,7 +148,7 @@ def _roll_back(plan: Plan, spec: RollbackPlan, recorder: Recorder) -> None:
             recorder.note(dry_run=would_return(spec))
             return
         rollout = roll_back(spec, plan.context)
-        note.figure = f"{rollout.state}: {', '.join(rollout.objects)}"
+        note.figure = f"{rollout.state}: {format_names(rollout.objects)}"
     recorder.note(rollout=rollout, pushed=as_pushed(rollout.image) if rollout.image else None)
 
 
@@ -296,5 +296,5 @@ def _deploy(
     recorder.note(pushed=image)  # so that a job that only deploys says what it deployed
     with recorder.stage("deploy") as note:
         rollout = deploy(spec, image, target, context=plan.context)
-        note.figure = f"{rollout.state}: {', '.join(rollout.objects)}"
+        note.figure = f"{rollout.state}: {format_names(rollout.objects)}"
     recorder.note(rollout=rollout)

@@ -11,6 +11,7 @@ from modelferry.values import (
     Secret,
     format_bytes,
     format_duration,
+    format_names,
     is_registry_host,
     is_repository,
     is_tag,
@@ -164,3 +165,8 @@ def test_no_tags(tag: str) -> None:
 @pytest.mark.parametrize("name", ["A", "a//b", "a__-b", "/a", "a/", "a..b", "a" * 256, "a\n"])
 def test_no_repositories(name: str) -> None:
     assert not is_repository(name)
+
+
+def test_of_many_names_some_are_told() -> None:
+    assert format_names(["a", "b"], most=2) == "a, b"
+    assert format_names(["a", "b", "c", "d"], most=2) == "a, b and 2 more"

@@ -23,6 +23,7 @@ from modelferry.retry import retry
 Object = Mapping[str, Any]
 
 FIELD_MANAGER = "modelferry"
+_NO_LOG = "unable to retrieve container logs"  # the kubelet's words in the place of a program's
 
 
 class Cluster:
@@ -135,7 +136,8 @@ class Cluster:
         path = PODS.path(namespace, pod, "log")
         # the API server answers a refusal in JSON even so, and a log in plain text only
         with self._transport.open("GET", path, query=query, accept="*/*", read_s=10) as response:
-            return tuple(response.data.decode(errors="replace").splitlines())
+            said = response.data.decode(errors="replace").splitlines()
+        return tuple(line for line in said if not line.startswith(_NO_LOG))
 
     def try_logs(
         self, pod: str, namespace: str, container: str, *, lines: int, previous: bool = False

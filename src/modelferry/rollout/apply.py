@@ -20,6 +20,7 @@ from modelferry.rollout.objects import stuck
 from modelferry.rollout.objects.field_managers import conflicts, is_made_by_us, taken_over
 from modelferry.rollout.objects.fields import with_value
 from modelferry.rollout.watching.board import Applied
+from modelferry.values import format_names
 
 log = logging.getLogger("modelferry.rollout")
 
@@ -60,9 +61,12 @@ def carry_out(
         is_new = change.live is None or change.action is Action.REPLACE
         if made is not None and is_new and is_made_by_us(body):  # somebody may have come before us
             made.add(body["metadata"]["uid"])
-        log.info("applied: %s", change)
         is_changed = change.action is not Action.UNCHANGED
+        if is_changed:
+            log.info("applied: %s", change)
         applied.append(Applied(placed=change.placed, body=body, is_changed=is_changed))
+    if kept := [entry.label for entry in applied if not entry.is_changed]:
+        log.info("applied: leave %s", format_names(kept))
     return tuple(applied)
 
 

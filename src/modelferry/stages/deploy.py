@@ -95,7 +95,7 @@ def prepare(plan: DeployPlan, *, built: ImageRef, context: RunContext) -> Target
     planned = _look(target, placement, plan, tolerate=tolerate)
     if not plan.spec.allow_older:
         turn.guard_live(intent, plan.spec.release, target.namespace, planned)
-    shown = diff.render(planned).replace(_UNKNOWN_DIGEST, "(not built yet)")
+    shown = _unbuilt(diff.render(planned), _UNKNOWN_DIGEST)
     log.info("deploying would change:\n%s", shown)
     return replace(target, planned=tuple(map(str, planned)), diff=shown)
 
@@ -126,7 +126,10 @@ def deploy(
         if not spec.allow_older:
             turn.guard_live(intent, *name, planned)
         shown = diff.render(planned)
-        log.info("what changes:\n%s", shown)
+        if _unbuilt(shown, pushed.digest) == _unbuilt(target.diff, pushed.digest):
+            log.info("what changes is what was shown before")
+        else:
+            log.info("what changes:\n%s", shown)
         notices = unread(planned)
         at_work = look(target.cluster, planned, pushed.ref.name)
         before = rollback.snapshot(planned, now.inherited, at_work)
@@ -159,6 +162,11 @@ def deploy(
         diff=shown,
         release=now.number,
     )
+
+
+def _unbuilt(shown: str, digest: Digest) -> str:
+    """As it reads before the image exists."""
+    return shown.replace(digest, "(not built yet)")
 
 
 @contextmanager

@@ -97,6 +97,20 @@ def test_the_diff_speaks_of_what_the_manifests_say(deploy: Deploy, images: Image
     assert "env[NEW]" in third.diff
 
 
+def test_what_changes_is_shown_once_and_what_stays_on_one_line(
+    deploy: Deploy, images: Images, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    settings = [document("ConfigMap", name=f"it-{n}", data={"a": "b"}) for n in range(3)]
+    deploy("".join((*settings, workload())), images[0])
+    assert caplog.text.count("+ deployment/score in") == 1
+    caplog.clear()
+    deploy("".join((*settings, workload())), images[1])
+    assert caplog.text.count("~ deployment/score in") == 1
+    for told in ("= 3 objects: leave ", "applied: leave "):
+        assert caplog.text.count(f"{told}configmap/it-0, configmap/it-1, configmap/it-2") == 1
+
+
 def test_what_comes_with_the_set_is_not_missed_before_it(deploy: Deploy, images: Images) -> None:
     rule = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
     binding = document(

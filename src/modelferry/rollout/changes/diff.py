@@ -18,6 +18,7 @@ from typing import Any
 from modelferry.cluster.client import FIELD_MANAGER
 from modelferry.rollout.changes.decide import Action, Change, essence
 from modelferry.rollout.objects import owned_fields
+from modelferry.values import format_names
 
 Object = Mapping[str, Any]
 
@@ -27,7 +28,7 @@ _NAMES = ("name", "containerPort", "port", "mountPath", "ip", "key", "topologyKe
 _IN_THE_HEADING = ("name", "namespace", "annotations")
 # It repeats the whole object, secrets and all.
 _APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-_NOISE = (_APPLIED,)
+_NOISE = (_APPLIED, "deprecated.daemonset.template.generation")
 _MARKS: Mapping[Action, str] = {
     Action.CREATE: "+",
     Action.UNCHECKED: "+",
@@ -48,9 +49,18 @@ _ENV = re.compile(r"env\[([^]]*)\]\.value$")
 
 
 def render(planned: Sequence[Change]) -> str:
-    """One paragraph for each object that changes, a line for those that stay."""
+    """One paragraph for each object that changes, one line for those that stay."""
     secrets = secrets_of(planned)
-    return "\n".join(line for change in planned for line in lines(change, secrets))
+    moved = [change for change in planned if change.action is not Action.UNCHANGED]
+    kept = [change for change in planned if change.action is Action.UNCHANGED]
+    told = [line for change in moved for line in lines(change, secrets)]
+    if kept[1:]:
+        return "\n".join((*told, f"= {len(kept)} objects: leave {_labels(kept)}"))
+    return "\n".join((*told, *(line for change in kept for line in lines(change, secrets))))
+
+
+def _labels(changes: Sequence[Change]) -> str:
+    return format_names([change.placed.label for change in changes])
 
 
 def lines(change: Change, secrets: Iterable[str] = ()) -> Iterator[str]:

@@ -31,8 +31,7 @@ _OBJECTS = 5
 _READ_S = 10.0
 _ERROR = re.compile(r"error|exception|fatal|panic|critical|killed", re.IGNORECASE)
 _UNHEALTHY = re.compile(r"\s*event Warning Unhealthy( x\d+)?: ")
-_NO_LOG = re.compile(r"unable to retrieve container logs")  # the kubelet's words, not the app's
-_NO_WORDS = re.compile(r"\((empty|cannot be read)")
+_NO_LOG = re.compile(r"\((empty|cannot be read)")
 
 
 def failure(cluster: Cluster, board: Board, outcome: Outcome, timeout_s: float) -> RolloutFailed:
@@ -88,8 +87,7 @@ class _Ask:
                 name, namespace, container, previous=previous, lines=_LOG_LINES
             )
         )
-        lines = (found,) if isinstance(found, str) else found
-        return tuple(line for line in lines if not _NO_LOG.match(line))
+        return (found,) if isinstance(found, str) else found
 
     def _read(self, call: Callable[[], tuple[T, ...]]) -> tuple[T, ...] | str:
         if self._silent:
@@ -235,7 +233,7 @@ def _last_words(pod: Object, finding: Finding, logs: Sequence[tuple[str, Sequenc
         if finding.trouble.container and f"container {finding.trouble.container}," not in title:
             continue
         words = [line.removeprefix("  | ").strip() for line in content]
-        lines = [line for line in reversed(words) if line and not _NO_WORDS.match(line)]
+        lines = [line for line in reversed(words) if line and not _NO_LOG.match(line)]
         if lines:
             return next(filter(_ERROR.search, lines), lines[0])[:300]
     return ""

@@ -52,6 +52,22 @@ def test_the_servers_bookkeeping_and_our_marks_are_no_change() -> None:
     assert lines(change("Pod", old, new, Action.UNCHANGED)) == ["= pod/x in n: leave"]
 
 
+def test_a_daemon_sets_count_of_templates_is_no_change_of_ours() -> None:
+    counted = "deprecated.daemonset.template.generation"
+    old = {"metadata": {"annotations": {counted: "1"}}, "spec": {"a": 1}}
+    new = {"metadata": {"annotations": {counted: "2"}}, "spec": {"a": 2}}
+    assert lines(change("DaemonSet", old, new))[1:] == ["~ spec.a: 1 → 2"]
+
+
+def test_what_stays_takes_one_line() -> None:
+    same = [change("Pod", {"a": 1}, {"a": 1}, Action.UNCHANGED) for _ in range(12)]
+    assert lines(change("Pod", {"a": 1}, {"a": 2}), *same) == [
+        "~ pod/x in n: update",
+        "~ a: 1 → 2",
+        f"= 12 objects: leave {', '.join(['pod/x'] * 10)} and 2 more",
+    ]
+
+
 def test_keys_with_dots_are_told_from_paths() -> None:
     found = lines(change("ConfigMap", {"data": {"a.b": "1"}}, {"data": {"a.b": "2"}}))
     assert found[1:] == ["~ data[a.b]: 1 → 2"]

@@ -107,10 +107,12 @@ def _ends(failed: RolloutFailed, sentence: str) -> RolloutFailed:
 
 
 def _both(first: RolloutFailed, second: FerryError) -> RollbackError:
+    release = f"The release itself: {first.do}" if first.do else ""
+    rollback_said = f"The rollback: {second.what}"
     failed = RollbackError(
         f"{first.what}; and the rollback failed: {second.what}",
-        seen=f"{first.seen}\n\nThe rollback: {second}",
-        do="\n".join(filter(None, (second.do, first.do))),
+        seen="\n".join(filter(None, (f"{first.seen}\n", rollback_said, second.seen))),
+        do="\n".join(filter(None, (second.do, release))),
         annotations=first.annotations,
     )
     failed.previous_image = first.previous_image

@@ -79,7 +79,7 @@ def test_udp_is_no_port_for_checks() -> None:
     ("said", "refused"),
     [
         (
-            "error forwarding port 88 to pod x: dial tcp4 127.0.0.1:88: connect: connection refused",
+            "forwarding 88 -> 88: dial tcp4 127.0.0.1:88: connect: connection refused",
             True,
         ),
         ("E connect(5, AF=2 127.0.0.1:88, 16): Connection refused", True),

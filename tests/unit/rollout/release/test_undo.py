@@ -10,8 +10,8 @@ from typing import Any, cast
 import pytest
 
 from modelferry.cluster.client import Cluster
-from modelferry.errors import Cancelled, RolloutError, RolloutFailed
-from modelferry.rollout.release import history
+from modelferry.errors import Cancelled, RollbackError, RolloutError, RolloutFailed
+from modelferry.rollout.release import history, undo
 from modelferry.rollout.release.history import Record
 from modelferry.rollout.release.lease import Superseded
 from modelferry.rollout.release.stale import Intent
@@ -94,3 +94,10 @@ def test_what_goes_well_is_no_matter_of_it(now: Turn) -> None:
     with undone(spec(), now, (), None):
         pass
     assert verdict(now) == history.PENDING
+
+
+def test_after_a_rollback_that_failed_each_advice_stands_once() -> None:
+    first = RolloutFailed("it crashed", seen="exit 1", do="Correct the program.")
+    both = undo._both(first, RollbackError("not as before", seen="- a claim", do="Mend by hand."))
+    assert both.do == "Mend by hand.\nThe release itself: Correct the program."
+    assert both.seen == "exit 1\n\nThe rollback: not as before\n- a claim"

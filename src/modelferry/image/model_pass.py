@@ -15,7 +15,7 @@ from typing import Any
 
 from modelferry.image.layer import MIB, LayerView
 from modelferry.image.stream import ReadInOrder, Sums, Tap, open_layer, pass_over
-from modelferry.image.workers import Stop, in_thread, in_threads, wait_for
+from modelferry.image.workers import Stop, in_thread, in_threads, raise_failed, wait_for
 from modelferry.values import Digest
 
 WINDOW_BYTES = 48 * MIB  # being read, or waiting for their turn
@@ -111,6 +111,10 @@ class ModelPass:
         )
         for number in range(side_by_side):
             in_thread(self._run_legs, f"pass-{number}")
+
+    def check(self) -> None:
+        """Raises what a pass or a consumer has failed with by now."""
+        raise_failed([*(leg.sums for leg in self._legs), *self._consumers()])
 
     def sums(self) -> tuple[Sums, ...]:
         """Once all is read. Raises at once what a pass or a consumer failed with."""

@@ -76,6 +76,10 @@ class Transfer:
             else None,
         )
 
+    def check(self) -> None:
+        """Raises what a reading, an upload or the load has failed with by now."""
+        self._pass.check()
+
     def layers(self) -> tuple[tuple[ModelLayer, ...], tuple[FetchedFile, ...]]:
         """Once all is read. Raises at once what a reading, an upload or the load failed with."""
         passed = iter(self._pass.sums())

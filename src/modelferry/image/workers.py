@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
 from typing import Any, TypeVar
@@ -84,6 +84,11 @@ def wait_for(needed: Collection[Future[Any]], watched: Collection[Future[Any]]) 
         done, pending = wait(pending, return_when=FIRST_COMPLETED)
         _raise_any(done)
     _raise_any(needed)
+
+
+def raise_failed(futures: Iterable[Future[Any]]) -> None:
+    """What one of them has failed with by now."""
+    _raise_any([future for future in futures if future.done()])
 
 
 def _raise_any(done: Collection[Future[Any]]) -> None:

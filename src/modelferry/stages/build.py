@@ -51,6 +51,7 @@ FindBase = Callable[[str, Collection[Digest] | None], BaseImage | None]
 
 
 OnBase = Callable[[Sequence[tuple[Digest, Content]]], None]
+Check = Callable[[], None]  # raises what makes the build of no use
 
 
 def build_image(
@@ -83,7 +84,7 @@ def build_image(
     try:
         begun = carrier.begin_early()
         with files_in_context(model.on_disk if model else (), spec.context, spec.file):
-            app = maker.make(workspace, None if begun else carrier.begin_on_base)
+            app = maker.make(workspace, None if begun else carrier.begin_on_base, carrier.check)
         built = _carry(carrier, app, maker.base_diff_ids, annotations)
         sending.finish()
     except BaseException:
@@ -128,7 +129,7 @@ class _Pushed:
         self._spec, self._to, self._base, self._folder = spec, destination, base, folder
         self._platform = ""
 
-    def make(self, workspace: Path, _: OnBase | None) -> App:
+    def make(self, workspace: Path, _: OnBase | None, check: Check) -> App:
         to, access = self._to, self._to.push.access
         digest = push_app(
             self._spec,
@@ -137,6 +138,7 @@ class _Pushed:
             temp=self._folder,
             workspace=workspace,
             cache=_cache(to),
+            check=check,
         )
         config, layers = read_pushed_app(to.registry, to.push.repository, digest)
         self._platform = platform_of(config)
@@ -169,7 +171,7 @@ class _InEngine:
         ask = partial(base, self._platform)
         self._base = BaseCopy(ask, self._send_from, folder, sending) if destination else None
 
-    def make(self, workspace: Path, on_base: OnBase | None) -> App:
+    def make(self, workspace: Path, on_base: OnBase | None, check: Check) -> App:
         """`on_base` is given the base's layers, if they can be read, while the app is built."""
         released = self._released
         known = released.blobs() if released.images or released.app else {}
@@ -187,6 +189,7 @@ class _InEngine:
             temp=self._folder,
             workspace=workspace,
             cache=_cache(self._to),
+            check=check,
         )
         if self._base and known and self._base.found() is None:
             bottom = diff_ids_in_engine(self._images.engine, image_id)[:1]

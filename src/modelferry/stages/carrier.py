@@ -85,6 +85,16 @@ class Carrier:
             if guess and not self._ended:
                 self._begin(guess)
 
+    def check(self) -> None:
+        """Raises what no build of the app can mend: an upload that the registry refuses, say."""
+        with self._lock:
+            transfer = self._transfer
+        try:
+            if transfer:
+                transfer.check()
+        except ModelChanged:
+            log.debug("the model changed; it is read anew once the app is built")
+
     def carry(
         self,
         app: App,

@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,12 @@ _BUILDER = "modelferry"  # known in a folder of this build alone
 _SECRET_ENV = "MODELFERRY_BUILD_SECRET_{}"  # noqa: S105 - a name, not a secret
 
 
+Check = Callable[[], None]
+
+
+def _nothing_else() -> None: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cache:
     """Ours, beside the user's `cache-from`, and in place of a `cache-to` that is not given."""
@@ -50,10 +56,12 @@ def build_app(
     temp: Path,
     workspace: Path,
     cache: Cache = NO_CACHE,
+    check: Check = _nothing_else,
 ) -> str:
-    """The image's ID; the run holds it as its `part`. `temp` is a folder of this build."""
+    """The image's ID; the run holds it as its `part`. `temp` is a folder of this build. `check`
+    is called time and again: what it raises ends the build."""
     output = ("--load", "--tag", images.name(part))
-    metadata = _build(spec, output, temp=temp, workspace=workspace, cache=cache)
+    metadata = _build(spec, output, temp=temp, workspace=workspace, cache=cache, check=check)
     return _built_image(images.engine, metadata)
 
 
@@ -65,6 +73,7 @@ def push_app(
     temp: Path,
     workspace: Path,
     cache: Cache = NO_CACHE,
+    check: Check = _nothing_else,
 ) -> Digest:
     """The digest of the app's manifest in `target`, where it has no tag. Needs a `builder`."""
     options = {
@@ -77,7 +86,7 @@ def push_app(
         **({"rewrite-timestamp": "true"} if _is_dated(spec, os.environ) else {}),
     }
     output = ("--output", _csv(*(f"{name}={value}" for name, value in options.items())))
-    metadata = _build(spec, output, temp=temp, workspace=workspace, cache=cache)
+    metadata = _build(spec, output, temp=temp, workspace=workspace, cache=cache, check=check)
     reported = metadata.get("containerimage.digest")
     if not isinstance(reported, str):
         raise BuildError(
@@ -101,8 +110,14 @@ def _build(
     temp: Path,
     workspace: Path,
     cache: Cache,
+    check: Check,
 ) -> dict[str, object]:
-    """What the builder tells of its result."""
+    """What the builder tells of its result. What `check` raises at a line ends the build."""
+
+    def tell(line: str) -> None:
+        log.info(line)
+        check()
+
     buildx = find_buildx()
     metadata = temp / "build.json"
     with (
@@ -113,8 +128,9 @@ def _build(
         done = process.run(
             [*argv, *output, str(spec.context)],
             env={**chosen, **secret_env(spec)},
-            on_line=log.info,
+            on_line=tell,
         )
+    check()
     if done.status != 0:
         raise build_error(spec, done, workspace)
     return json.loads(metadata.read_bytes())

@@ -46,7 +46,12 @@ class Registry:
         self._transport.stop()
 
     def check_push(self, repository: str) -> None:
-        """IdentityError or RegistryError unless a push would be let in; leaves nothing there."""
+        """IdentityError or RegistryError unless a push would be let in.
+
+        Only a request that opens an upload tells. Where our token may not delete, the empty upload
+        stays until the registry removes it by itself: a right to delete is more than a push needs,
+        and a login without it would be refused a token that asks for it.
+        """
         self._uploads_to(repository).session().open().cancel()
         log.info("%s accepts a push to %s %s", self.host, repository, self._transport.who)
 

@@ -42,6 +42,16 @@ def _remembering(image: str, script: str, **more: Any) -> Body:
     return {**spec, "volumes": [{"name": "shared", "emptyDir": {}}]}
 
 
+def _deaf(image: str, runs: int) -> list[Body]:
+    """So many runs answer no liveness probe."""
+    hears = f"[ $(wc -l < /shared/n) -gt {runs} ] && touch /tmp/alive"
+    spec = _remembering(image, f"echo x >> /shared/n; {hears}; {READY}")
+    command = {"command": ["test", "-e", "/tmp/alive"]}
+    spec["containers"][0]["livenessProbe"] = {"exec": command, "periodSeconds": 1}
+    del spec["containers"][0]["readinessProbe"]
+    return [w.workload("Deployment", spec)]
+
+
 def _stateful(image: str, script: str) -> list[Body]:
     spec = w.pod_spec(image, script)
     return [w.workload("StatefulSet", spec, replicas=2, serviceName="score")]
@@ -157,6 +167,7 @@ GOOD = (
         after=lambda i, _: [_in_place(i, slowly(1), port=_NODE_PORT)],
         timeout_s=120,
     ),
+    Case(name="liveness probe that gives up a first run", after=lambda i, _: _deaf(i, 1)),
     Case(name="no probe", after=lambda i, _: [deployment(i, "exec sleep inf", probe=False)]),
 )
 
@@ -172,7 +183,7 @@ BAD = (
         name="never ready while the old pods serve",
         before=_v1,
         after=lambda i, _: _old_and_new(i, "sleep inf"),
-        red=_OF_SCORE + r"not ready after 25\.0 s: up-to-date 1 of 2.*Readiness probe",
+        red=_OF_SCORE + r"not ready after 25\.0 s: Readiness probe failed",
         timeout_s=25,
     ),
     Case(
@@ -185,6 +196,11 @@ BAD = (
         name="crash after it looked healthy",
         after=lambda i, r: [deployment(i, f"sleep {r.uniform(1, 4):.1f}; {CRASH}", probe=False)],
         red=_OF_SCORE + r"container score crashed",
+    ),
+    Case(
+        name="liveness probe that gives up each run",
+        after=lambda i, _: _deaf(i, 99),
+        red=_OF_SCORE + r"container score failed its liveness probe and is killed",
     ),
     Case(
         name="stateful set whose new pod crashes",

@@ -54,7 +54,7 @@ class EventLog:
         if pulled and uid not in self.old_pods:
             self.pulled.add(pulled)
         if event.get("reason") == "Unhealthy":
-            self._probes[uid] = " ".join(event.get("message", "").split())[:300]
+            self._probes[uid] = " ".join(event.get("message", "").split())[:300].rstrip(" :")
         if kill := condemned.kill_of(event, moment(event)):
             self._kills.setdefault(uid, {})[kill.container] = kill
         if trouble.is_autoscaled(event):

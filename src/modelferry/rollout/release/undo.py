@@ -16,6 +16,7 @@ from modelferry.rollout.changes import dry_run
 from modelferry.rollout.changes.decide import Action, Change
 from modelferry.rollout.changes.marks import other_release, release_mark
 from modelferry.rollout.changes.placed import Placed
+from modelferry.rollout.changes.refusals import when_it_counted
 from modelferry.rollout.objects import owned_fields
 from modelferry.rollout.release import history, rollback
 from modelferry.rollout.release.lease import Superseded
@@ -243,9 +244,11 @@ def _restore(
 
 
 def _told(placed: Placed, error: FerryError) -> str:
-    said = _said(error)
-    named = said if placed.label in said else f"{placed.label}: {said}"
-    return f"{placed.manifest.place}: {named}"
+    """On its first line what is wrong and where, then what to do."""
+    if isinstance(error, Refused):
+        error = when_it_counted(placed, error)
+    named = error.what if placed.label in error.what else f"{placed.label}: {error.what}"
+    return "\n  ".join(filter(None, (f"{placed.manifest.place}: {named}", error.do)))
 
 
 def _said(error: FerryError) -> str:

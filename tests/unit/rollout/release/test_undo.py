@@ -10,7 +10,11 @@ from typing import Any, cast
 import pytest
 
 from modelferry.cluster.client import Cluster
+from modelferry.cluster.resources import Resource
+from modelferry.cluster.transport import Refused
 from modelferry.errors import Cancelled, RollbackError, RolloutError, RolloutFailed
+from modelferry.rollout.changes.placed import Placed
+from modelferry.rollout.manifests.load import ManifestObject
 from modelferry.rollout.release import history, undo
 from modelferry.rollout.release.history import Record
 from modelferry.rollout.release.lease import Superseded
@@ -101,3 +105,21 @@ def test_after_a_rollback_that_failed_each_advice_stands_once() -> None:
     both = undo._both(first, RollbackError("not as before", seen="- a claim", do="Mend by hand."))
     assert both.do == "Mend by hand.\nThe release itself: Correct the program."
     assert both.seen == "exit 1\n\nThe rollback: not as before\n- a claim"
+
+
+def test_what_cannot_be_removed_is_told_with_its_place_and_what_to_do() -> None:
+    def delete(*_: object, **__: object) -> None:
+        message = 'admission webhook "a.b" denied the request: it is kept'
+        raise Refused(f"the cluster refused: {message}", code=403, status={"message": message})
+
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", "uid": "1"}}
+    placed = Placed(
+        manifest=ManifestObject(body=body, file="a.yaml", line=7, lines={}),
+        resource=Resource(api_version="v1", kind="ConfigMap", plural="configmaps", namespaced=True),
+        namespace="n",
+    )
+    cluster = cast("Cluster", SimpleNamespace(delete=delete))
+    [problem] = undo.remove_all(cluster, [placed], {placed.key: body}, 0.0)
+    first, second = problem.splitlines()
+    assert first.startswith("a.yaml:7: the cluster refused configmap/x: admission webhook")
+    assert second.strip().startswith("Satisfy this rule")

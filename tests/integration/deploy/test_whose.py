@@ -359,9 +359,7 @@ def test_a_new_image_behind_the_same_tag_replaces_the_pods(
 
     run(images[0], "100")
     assert "(its tag means another image now)" in run(images[1], "101")
-    again = run(images[1], "102")
-    assert "= deployment/score" in again
-    assert "= pod/lone" in again
+    assert "leave deployment/score, pod/lone" in run(images[1], "102")
 
 
 # What is made anew

@@ -14,6 +14,7 @@ from pathlib import Path
 import obstore.store  # noqa: F401 - the clock is for bytes, not for imports
 
 from modelferry.inputs import read_environment
+from modelferry.memory import keep_freed_memory
 from modelferry.plan import make_plan, run_context
 from modelferry.preflight import resolve
 from modelferry.sources import azure_blob, open_source, s3  # noqa: F401 - not on the clock
@@ -21,6 +22,7 @@ from modelferry.sources.ranges import in_order, parts_of
 
 
 def main() -> None:
+    keep_freed_memory()  # as the step does
     inputs, _ = read_environment(os.environ)
     plan = make_plan(inputs, run_context(os.environ), environ=os.environ).model
     assert plan, "no model is given"

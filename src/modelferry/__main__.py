@@ -16,7 +16,7 @@ from typing import TextIO
 from modelferry import pipeline, report
 from modelferry.errors import Cancelled, FerryError, RunCancelled
 from modelferry.inputs import Inputs, read_environment
-from modelferry.memory import use_one_arena
+from modelferry.memory import keep_freed_memory
 from modelferry.plan import REPORT, Plan, describe, make_plan, run_context, secrets
 from modelferry.recorder import Recorder
 from modelferry.runner import Output, Runner, Terminal, logging_to, report_error
@@ -58,7 +58,7 @@ def leave(status: int) -> None:
 
 
 def _deliver(read: Callable[[], Given], output: Output, environ: Mapping[str, str]) -> int:
-    use_one_arena()
+    keep_freed_memory()
     recorder = Recorder(output)
     workspace: Path | None = None
     command = "run"  # until the words that say otherwise are read

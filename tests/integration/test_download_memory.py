@@ -45,8 +45,8 @@ server.serve_forever()
 _CLIENT = """
 import hashlib, json, sys, threading, time
 from pathlib import PurePosixPath
-from modelferry.memory import use_one_arena
-use_one_arena()
+from modelferry.memory import keep_freed_memory
+keep_freed_memory()
 import modelferry.__main__
 from modelferry.artifacts import ModelFile
 from modelferry.sources import open_source

@@ -17,7 +17,6 @@ from functools import partial
 from queue import Empty, SimpleQueue
 
 from modelferry.artifacts import ModelFile
-from modelferry.sources.allocator import keep_freed_memory
 from modelferry.sources.pace import PARTS_BYTES, Pace
 from modelferry.sources.resume import Check, carry_on, resumed
 from modelferry.sources.source import ReadRange
@@ -68,7 +67,6 @@ def in_order(
     raised when its turn comes, so that the same fault always ends at the same byte. `check` is
     asked while nothing comes, and may raise.
     """
-    keep_freed_memory()
     pace = pace or Pace()
     stopped = threading.Event()
     coming: deque[tuple[Part, _Came]] = deque()

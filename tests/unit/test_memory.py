@@ -10,7 +10,7 @@ import pytest
 
 _PIECES = """
 import resource
-from modelferry.sources.allocator import keep_freed_memory
+from modelferry.memory import keep_freed_memory
 keep_freed_memory()
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt

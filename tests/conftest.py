@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import shlex
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from hypothesis import settings
 
 from testbed.certificates import make_certificate
 
 ROOT = Path(__file__).parent.parent
+# How long one example takes says nothing on a machine that others use.
+settings.register_profile("shared machine", deadline=None)
+settings.load_profile("shared machine")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left_open() -> Iterator[None]:
+    """What a file's tests leave open fails the last of them, not any test that comes later."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +54,10 @@ def unique(request: pytest.FixtureRequest) -> str:
     """A name nobody else has: lower case, fit for a container, bucket, repository or namespace."""
     name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:24].strip("-")
     return f"t-{name}-{uuid4().hex[:8]}"
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # modules and tests stay: nothing_left_open need not look at them each time
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

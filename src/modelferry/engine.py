@@ -92,6 +92,14 @@ class Engine:
         here = self.address.startswith("unix://") and self.facts.data_root.is_dir()
         return shutil.disk_usage(self.facts.data_root).free if here else None
 
+    def find_image(self, name: str) -> dict[str, Any] | None:
+        """As the engine describes it (Engine API, ImageInspect); None where it has none."""
+        response = self.request("GET", f"/images/{name}/json")
+        if response.status_code == 404:
+            return None
+        self.check(response, f"look at image {name}")
+        return response.json()
+
     def check(self, response: Response, doing: str) -> None:
         if response.status_code < 400:
             return

@@ -101,10 +101,10 @@ def _reuse(
     plan: Plan, ready: Ready, to: Destination | None, recorder: Recorder
 ) -> PushedImage | None:
     """The last release, where this run would only make it again."""
-    from modelferry.last_release.take import model_changed, released_model, take_release
-
     if not (plan.build and plan.build.reuse and to and to.same):
         return None
+    from modelferry.last_release.take import model_changed, released_model, take_release
+
     for stage in plan.stages:
         if stage in (Stage.FETCH, Stage.BUILD, Stage.TEST):
             recorder.reused(stage)

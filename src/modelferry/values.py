@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ _MOUNTED = tuple(
         ("/proc", "/sys", "/dev", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"),
     )
 )
+WHITEOUT = ".wh."  # a layer's entry of such a name deletes others (image-spec, layer.md)
 _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -47,6 +49,10 @@ class Secret:
 
     def __format__(self, spec: str) -> str:
         return format(str(self), spec)
+
+
+def digest_of(data: bytes) -> Digest:
+    return Digest(f"sha256:{hashlib.sha256(data).hexdigest()}")
 
 
 def parse_digest(text: str) -> Digest:

@@ -21,7 +21,8 @@ from modelferry.image.spec import BuildSpec
 from modelferry.last_release.destination import Destination
 from modelferry.sources.copies import Copies
 from modelferry.sources.open_model import OpenModel
-from modelferry.stages.build import FindBase, build_image
+from modelferry.stages.app_build import FindBase
+from modelferry.stages.build import build_image
 
 MADE_BY = "org.example.made-by"
 

@@ -33,7 +33,7 @@ from modelferry.artifacts import (
 from modelferry.engine import Engine
 from modelferry.errors import BuildError, RegistryError
 from modelferry.image import load
-from modelferry.image.compose import LAYER_TYPE, AppImage, compose, sha256
+from modelferry.image.compose import LAYER_TYPE, AppImage, compose
 from modelferry.image.file_range import FileRange
 from modelferry.image.released import Released
 from modelferry.image.run_images import RunImages
@@ -48,7 +48,7 @@ from modelferry.sources.copies import Copies
 from modelferry.sources.open_model import OpenModel
 from modelferry.stages.build import build_image
 from modelferry.stages.push import push_image
-from modelferry.values import Digest, Secret
+from modelferry.values import Digest, Secret, digest_of
 
 MIB = 1 << 20
 LOCAL: dict[ModelFile, Path] = {}  # where the files of the tests' models are
@@ -213,7 +213,7 @@ def make_model(folder: Path, seed: str, *files: tuple[str, int]) -> Model:
     fetched: list[FetchedFile] = []
     for path, size in files:
         data = hashlib.shake_256(f"{seed} {path}".encode()).digest(size)
-        local = folder / f"spool-{hashlib.sha256(data).hexdigest()[:12]}"
+        local = folder / f"spool-{hashlib.digest_of(data).hexdigest()[:12]}"
         local.write_bytes(data)
         file = ModelFile(
             uri=f"azblob://account/models/{PurePosixPath(path).name}",
@@ -224,7 +224,7 @@ def make_model(folder: Path, seed: str, *files: tuple[str, int]) -> Model:
             modified=None,
             source_line=1,
         )
-        digest = hashlib.sha256(data).hexdigest()
+        digest = hashlib.digest_of(data).hexdigest()
         LOCAL[file] = local
         fetched.append(FetchedFile(file=file, sha256=digest))
     resolved = ResolvedModel(files=tuple(f.file for f in fetched), version="v1", reasons=())
@@ -262,9 +262,9 @@ def test_what_was_built_is_what_a_node_pulls(
     build: Build, model: Model, push_plan: PushPlan, registry: Registry, engine: Engine
 ) -> None:
     image = build(model)
-    assert image.engine_id in (sha256(image.config), sha256(image.manifest))
+    assert image.engine_id in (digest_of(image.config), digest_of(image.manifest))
     pushed = push(image, push_plan, registry)
-    assert pushed.digest == image.digest == sha256(image.manifest)
+    assert pushed.digest == image.digest == digest_of(image.manifest)
     assert str(pushed.ref) == f"{push_plan.name}@{image.digest}"
     for reference in (*push_plan.tags, pushed.digest):
         stored = registry.get_manifest(push_plan.repository, reference)
@@ -457,7 +457,7 @@ def test_every_build_input_reaches_the_build(
     caplog: pytest.LogCaptureFixture,
     unique: str,
 ) -> None:
-    digest = hashlib.sha256(f"{unique}-secret".encode()).hexdigest()
+    digest = hashlib.digest_of(f"{unique}-secret".encode()).hexdigest()
     write_dockerfile(
         context,
         f"FROM {small_base}",
@@ -557,8 +557,8 @@ def test_the_engine_takes_a_full_archive_when_it_lacks_the_app(
     data = tree.getvalue()
     (tmp_path / "layer").write_bytes(data)
     content = FileRange(path=tmp_path / "layer", start=0, size_bytes=len(data))
-    blob = Descriptor(media_type=LAYER_TYPE, digest=sha256(data), size_bytes=len(data))
-    layer = Layer(descriptor=blob, diff_id=sha256(data), origin="app", read=content.read)
+    blob = Descriptor(media_type=LAYER_TYPE, digest=digest_of(data), size_bytes=len(data))
+    layer = Layer(descriptor=blob, diff_id=digest_of(data), origin="app", read=content.read)
     system, architecture = engine.facts.platform.split("/")[:2]
     config = json.dumps({"architecture": architecture, "os": system, "config": {}}).encode()
     composed = compose(AppImage(config=config, layers=(layer,)), ())
@@ -574,10 +574,10 @@ def test_the_engine_takes_a_full_archive_when_it_lacks_the_app(
 @every_engine
 def test_an_image_that_cannot_be_loaded_is_an_error(engine: Engine, unique: str) -> None:
     data = unique.encode()  # no tar
-    blob = Descriptor(media_type=LAYER_TYPE, digest=sha256(data), size_bytes=len(data))
+    blob = Descriptor(media_type=LAYER_TYPE, digest=digest_of(data), size_bytes=len(data))
     layer = Layer(
         descriptor=blob,
-        diff_id=sha256(data),
+        diff_id=digest_of(data),
         origin="model",
         read=lambda start, stop: data[start:stop],
     )
@@ -612,7 +612,7 @@ def test_a_manifest_that_is_lost_means_no_tag(
 def test_another_image_than_the_tested_one_is_not_pushed(
     build: Build, push_plan: PushPlan, registry: Registry
 ) -> None:
-    other = replace(build(), engine_id=sha256(b"another"))
+    other = replace(build(), engine_id=digest_of(b"another"))
     with pytest.raises(AssertionError, match="was tested and is not what would be pushed"):
         push(other, push_plan, registry)
     assert registry.get_manifest(push_plan.repository, push_plan.tags[0]) is None
@@ -626,7 +626,7 @@ def test_a_blob_that_is_missing_means_no_tag(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     image = build(model)
-    lost = f"sha256:{hashlib.sha256(image.config).hexdigest()}"  # the layers went before
+    lost = f"sha256:{hashlib.digest_of(image.config).hexdigest()}"  # the layers went before
     upload = Registry.upload_blob
 
     def lose_one(self: Registry, repository: str, blob: object, count: object) -> None:

@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from modelferry.__main__ import main
 from modelferry.plan import REPORT
 
+ROOT = Path(__file__).parents[2]
 NOT_UTF8 = os.fsdecode(b"\xff-bad")
 
 
 def run(workspace: Path, model: str) -> tuple[int, dict[str, Any]]:
     summary = workspace / "summary.md"
     environ = {
+        "PYTHONIOENCODING": "utf-8:strict",  # as a runner's
         "GITHUB_WORKSPACE": str(workspace),
         "GITHUB_OUTPUT": str(workspace / "output"),
         "GITHUB_STEP_SUMMARY": str(summary),
         "INPUT_STAGES": "fetch",
         "INPUT_MODEL": model,
     }
-    log = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")  # as strict as a runner's
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GITHUB_OUTPUT", environ["GITHUB_OUTPUT"])  # actions-toolkit reads it there
-        status = main(environ, log)
+    done = subprocess.run([sys.executable, "entrypoint.py"], cwd=ROOT, env=environ, check=False)
     assert summary.read_text(encoding="utf-8")
-    return status, json.loads((workspace / REPORT).read_text(encoding="utf-8"))
+    return done.returncode, json.loads((workspace / REPORT).read_text(encoding="utf-8"))
 
 
 def test_a_name_that_is_not_utf8_is_refused_and_shown(tmp_path: Path) -> None:

@@ -6,14 +6,13 @@ differs from run to run, commit and run, belongs to the manifest's annotations.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from modelferry.artifacts import Descriptor, Layer, Model
-from modelferry.values import Digest
+from modelferry.values import Digest, digest_of
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
@@ -88,11 +87,7 @@ def compose_as_built(app: AppImage, annotations: Pairs = ()) -> Composition:
 
 
 def describe(data: bytes, media_type: str) -> Descriptor:
-    return Descriptor(media_type=media_type, digest=sha256(data), size_bytes=len(data))
-
-
-def sha256(data: bytes) -> Digest:
-    return Digest(f"sha256:{hashlib.sha256(data).hexdigest()}")
+    return Descriptor(media_type=media_type, digest=digest_of(data), size_bytes=len(data))
 
 
 def without_build_cache(config: bytes) -> Json:
@@ -128,7 +123,7 @@ def _lines(lines: Sequence[str]) -> str:
     text = "\n".join(lines)
     if len(text.encode()) <= _LONGEST_LABEL:
         return text
-    return f"{len(lines)} files, {sha256(text.encode())}"
+    return f"{len(lines)} files, {digest_of(text.encode())}"
 
 
 def canonical_json(value: object) -> bytes:

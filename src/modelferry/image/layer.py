@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 from modelferry.artifacts import ModelFile
 from modelferry.image import tar
-from modelferry.image.layer_entries import WHITEOUT
+from modelferry.values import WHITEOUT
 
 MIB = 1 << 20
 ALONE_FROM_BYTES = 64 * MIB  # a file from this size on is a layer of its own

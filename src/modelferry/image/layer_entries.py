@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 
 from modelferry.image.tar_members import Kind, Member, Read, members
 from modelferry.image.workers import Stop
-from modelferry.values import Digest
+from modelferry.values import WHITEOUT, Digest
 
-WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
 
 

@@ -13,7 +13,7 @@ import logging
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from modelferry.artifacts import Layer
 from modelferry.engine import Engine, EngineLostError
@@ -224,20 +224,12 @@ def _stacks(images: RunImages) -> list[list[Digest]]:
         "GET", "/images/json", params={"filters": json.dumps({"reference": [images.repository]})}
     )
     engine.check(response, f"list the images of {images.repository}")
-    found = [_look_at(engine, image["Id"]) for image in response.json()]
+    found = [engine.find_image(image["Id"]) for image in response.json()]
     return [image["RootFS"].get("Layers") or [] for image in found if image]
 
 
-def _look_at(engine: Engine, image_id: str) -> dict[str, Any] | None:
-    response = engine.request("GET", f"/images/{image_id}/json")
-    if response.status_code == 404:
-        return None
-    engine.check(response, f"look at image {image_id}")
-    return response.json()
-
-
 def _has(engine: Engine, image_id: Digest) -> bool:
-    image = _look_at(engine, image_id)
+    image = engine.find_image(image_id)
     return image is not None and image["Id"] == image_id
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from modelferry.errors import Cancelled
 
 T = TypeVar("T")
+Check = Callable[[], None]  # raises where the work is no longer wanted; asked often
 
 _LEAVE_S = 2.0  # how long stopped workers may take before they are left behind
 

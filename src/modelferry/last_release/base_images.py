@@ -91,7 +91,6 @@ def find_base(
     nothing is known: else it is likely to be the last release's. With None its diff ids are enough,
     from wherever they are told.
     """
-
     try:
         base = recipe_of(build, None).base
     except (OSError, UnicodeDecodeError):

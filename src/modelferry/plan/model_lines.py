@@ -9,8 +9,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from modelferry.inputs import suggest
 from modelferry.sources.spec import ModelLine, SourceKind
-from modelferry.sources.targets import WHITEOUT
-from modelferry.values import is_utf8, mounted_over
+from modelferry.values import WHITEOUT, is_utf8, mounted_over
 
 DEFAULT_TARGET = "/model/"
 PLACEHOLDERS = ("{latest}", "{newest}")

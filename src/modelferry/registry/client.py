@@ -11,13 +11,13 @@ from modelferry.errors import FerryError, RegistryError
 from modelferry.registry.access import RegistryAccess
 from modelferry.registry.answers import Answer
 from modelferry.registry.keychain import find_credentials
-from modelferry.registry.manifests import ACCEPT, StoredManifest, digest_of
+from modelferry.registry.manifests import ACCEPT, StoredManifest
 from modelferry.registry.patience import FIRST_S
 from modelferry.registry.session import Session
 from modelferry.registry.tokens import Scopes
 from modelferry.registry.transport import Transport
 from modelferry.registry.upload import Blob, Uploads
-from modelferry.values import Digest
+from modelferry.values import Digest, digest_of
 
 log = logging.getLogger("modelferry.registry")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -42,10 +41,6 @@ class ImageManifest:
 class IndexEntry:
     manifest: Descriptor
     platform: str  # os/arch[/variant]; empty where none is given
-
-
-def digest_of(data: bytes) -> Digest:
-    return Digest(f"sha256:{hashlib.sha256(data).hexdigest()}")
 
 
 def is_index(manifest: StoredManifest) -> bool:

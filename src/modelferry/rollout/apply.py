@@ -19,7 +19,7 @@ from modelferry.rollout.changes.refusals import when_it_counted
 from modelferry.rollout.objects import stuck
 from modelferry.rollout.objects.field_managers import conflicts, is_made_by_us, taken_over
 from modelferry.rollout.objects.fields import with_value
-from modelferry.rollout.watching.board import Applied
+from modelferry.rollout.watching.findings import Applied
 from modelferry.values import format_names
 
 log = logging.getLogger("modelferry.rollout")

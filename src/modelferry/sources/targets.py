@@ -10,9 +10,7 @@ from modelferry.artifacts import ModelFile
 from modelferry.errors import Fault, InputError, ModelError
 from modelferry.sources.source import StoredObject, uri_of
 from modelferry.sources.spec import ModelLine, SourceKind
-from modelferry.values import is_utf8, mounted_over
-
-WHITEOUT = ".wh."  # a layer's entry of such a name deletes others (image-spec, layer.md)
+from modelferry.values import WHITEOUT, is_utf8, mounted_over
 
 _LONGEST_NAME = 255  # bytes; what Linux file systems take
 

@@ -17,6 +17,7 @@ from modelferry.image.compose import (
     MANIFEST_TYPE,
     Composition,
     ModelLayer,
+    Pairs,
     compose,
     model_labels,
 )
@@ -34,8 +35,6 @@ from modelferry.sources.open_model import OpenModel
 from modelferry.values import Digest, format_bytes
 
 log = logging.getLogger("modelferry.build")
-
-Pairs = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

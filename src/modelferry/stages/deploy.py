@@ -37,7 +37,8 @@ from modelferry.rollout.release.history import Record
 from modelferry.rollout.release.rollback import Before
 from modelferry.rollout.release.turn import Turn
 from modelferry.rollout.spec import DeploySpec
-from modelferry.rollout.watching.board import Applied, Board
+from modelferry.rollout.watching.board import Board
+from modelferry.rollout.watching.findings import Applied
 from modelferry.rollout.watching.readiness import watched
 from modelferry.stages.verify import asks_pods, chosen, require, see_through
 from modelferry.values import Digest, ImageRef

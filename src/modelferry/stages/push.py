@@ -4,7 +4,6 @@ which the next run finds this release, come after the user's and are no reason t
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from modelferry.progress import metered
 from modelferry.registry.delivery import Delivery
 from modelferry.registry.manifests import StoredManifest
 from modelferry.registry.tags import point_tags
-from modelferry.values import Digest
+from modelferry.values import Digest, digest_of
 
 if TYPE_CHECKING:
     from modelferry.registry.client import Registry
@@ -51,7 +50,7 @@ def push_image(
 ) -> PushedImage:
     """`released` tells which blobs are in another repository of the registry, to be mounted."""
     image, repository = tested.image, push.repository
-    if image.engine_id not in (_digest(image.config), _digest(image.manifest)):
+    if image.engine_id not in (digest_of(image.config), digest_of(image.manifest)):
         raise AssertionError(f"image {image.engine_id} was tested and is not what would be pushed")
     delivery = Delivery(
         registry=registry, repository=repository, sources=released.elsewhere(repository)
@@ -137,14 +136,10 @@ def _leave_word(registry: Registry, repository: str, image: Image, tags: Managed
 
 
 def _stored(manifest: bytes, media_type: str) -> StoredManifest:
-    return StoredManifest(media_type=media_type, digest=_digest(manifest), data=manifest)
+    return StoredManifest(media_type=media_type, digest=digest_of(manifest), data=manifest)
 
 
 def _bytes(data: bytes) -> Content:
     return Content(
-        digest=_digest(data), size_bytes=len(data), read=lambda start, stop: data[start:stop]
+        digest=digest_of(data), size_bytes=len(data), read=lambda start, stop: data[start:stop]
     )
-
-
-def _digest(data: bytes) -> Digest:
-    return Digest(f"sha256:{hashlib.sha256(data).hexdigest()}")

@@ -31,8 +31,9 @@ from modelferry.rollout.release.rollback import Before, Removals
 from modelferry.rollout.release.stale import Intent
 from modelferry.rollout.release.turn import Turn
 from modelferry.rollout.spec import RollbackSpec
-from modelferry.rollout.watching import evidence, watch
-from modelferry.rollout.watching.board import Applied, Board
+from modelferry.rollout.watching import evidence
+from modelferry.rollout.watching.board import Board
+from modelferry.rollout.watching.findings import Applied
 from modelferry.values import ImageRef
 
 log = logging.getLogger("modelferry.rollback")
@@ -231,10 +232,7 @@ def _act(now: Turn, way: _Way, timeout_s: float) -> tuple[Applied, ...]:
         raise RolloutError(problems[0], seen="\n".join(problems))
     apply.unstick(cluster, applied)
     board = Board(targets=applied, epoch_s=time.time() - time.monotonic())
-    left_s = max(0.0, deadline - time.monotonic())
-    outcome = watch.follow(now.cluster, board, timeout_s=left_s, heed=now.heed)
-    if not outcome.ready:
-        raise evidence.failure(now.cluster, board, outcome, timeout_s)
+    evidence.until_ready(now.cluster, board, deadline=deadline, timeout_s=timeout_s, heed=now.heed)
     if problems := undo.remove_all(cluster, way.away.last, alive, deadline):
         raise RolloutError(problems[0], seen="\n".join(problems))
     return applied

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +19,8 @@ from modelferry.rollout.reach.new_pods import Object, Way
 from modelferry.rollout.release.turn import Turn
 from modelferry.rollout.spec import DeploySpec
 from modelferry.rollout.watching import evidence, lasting, watch
-from modelferry.rollout.watching.board import Applied, Board
+from modelferry.rollout.watching.board import Board
+from modelferry.rollout.watching.findings import Applied
 
 _LAST_LOOK_S = 60.0  # for a pod that is moved elsewhere while it is asked
 
@@ -72,10 +72,9 @@ def see_through(
 ) -> Verified:
     """Ready, right by what the user asks of it, and still ready then. `deadline` is the rollout's;
     what asks, and the last look, have time of their own."""
-    left_s = max(0.0, deadline - time.monotonic())
-    outcome = watch.follow(now.cluster, board, timeout_s=left_s, heed=now.heed)
-    if not outcome.ready:
-        raise evidence.failure(now.cluster, board, outcome, spec.timeout_s)
+    evidence.until_ready(
+        now.cluster, board, deadline=deadline, timeout_s=spec.timeout_s, heed=now.heed
+    )
     ends = lasting.ends(pod for entry in board.targets for pod in board.pods(entry))
     cluster = now.cluster.on(until=deadline)
     verified = verify(spec, cluster, board.targets, image, context=context, heed=now.heed)

@@ -114,7 +114,7 @@ def test_an_old_prefix_is_part_of_the_name() -> None:
     [
         b"no tar at all" * 99,
         tar(member("a", size=9))[:300],
-        gzip.compress(b"x" * 600),
+        gzip.compress(b"x" * 600, mtime=0),
         b"\x1f\x8bxx" * 99,
     ],
 )

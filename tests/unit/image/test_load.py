@@ -13,11 +13,10 @@ from modelferry.image.compose import (
     Composition,
     ModelLayer,
     compose,
-    sha256,
 )
 from modelferry.image.load import Entry, archive, index_entries, lacking, read_refusal
 from modelferry.progress import log_meter
-from modelferry.values import Digest
+from modelferry.values import Digest, digest_of
 
 NAME = "modelferry.invalid/app:running"
 BASE, CODE, MODEL = b"base layer", b"code layer", b"model layer" * 100
@@ -30,8 +29,8 @@ def reader(data: bytes) -> Callable[[int, int], bytes]:
 def layer(data: bytes, origin: str = "app") -> Layer:
     media_type = GZIP_LAYER_TYPE if origin == "app" else LAYER_TYPE
     packed = b"packed " + data if origin == "app" else data
-    blob = Descriptor(media_type=media_type, digest=sha256(packed), size_bytes=len(packed))
-    return Layer(descriptor=blob, diff_id=sha256(data), origin=origin, read=reader(packed))
+    blob = Descriptor(media_type=media_type, digest=digest_of(packed), size_bytes=len(packed))
+    return Layer(descriptor=blob, diff_id=digest_of(data), origin=origin, read=reader(packed))
 
 
 @pytest.fixture
@@ -52,12 +51,12 @@ def read_back(entries: Iterable[Entry]) -> dict[str, bytes]:
 
 
 def test_the_index_says_how_the_layers_make_the_image(image: Composition) -> None:
-    names = {sha256(MODEL): "run/0"}
+    names = {digest_of(MODEL): "run/0"}
     found = read_back(index_entries(image, NAME, "run", names))
     (listed,) = json.loads(found["manifest.json"])
     assert listed["RepoTags"] == [NAME]
     assert found[listed["Config"]] == image.config_bytes
-    base, code = (f"run/{sha256(data)[7:]}" for data in (BASE, CODE))
+    base, code = (f"run/{digest_of(data)[7:]}" for data in (BASE, CODE))
     assert listed["Layers"] == [base, "run/0", code]
     assert json.loads(found["oci-layout"]) == {"imageLayoutVersion": "1.0.0"}
     (top,) = json.loads(found["index.json"])["manifests"]
@@ -66,7 +65,7 @@ def test_the_index_says_how_the_layers_make_the_image(image: Composition) -> Non
     assert image.manifest_bytes in found.values()
 
 
-IDS = {name: sha256(data) for name, data in (("base", BASE), ("code", CODE), ("model", MODEL))}
+IDS = {name: digest_of(data) for name, data in (("base", BASE), ("code", CODE), ("model", MODEL))}
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_very_many_files_are_known_again() -> None:
 
 
 def test_more_than_a_manifest_can_tell_are_a_model_still() -> None:
-    views = [view("many", 100_000)]
+    views = [view("many", 40_000)]
     (found,) = release(views)
     assert found.model  # a seam is found where it lies
     assert find_released(views[0], [found]) is None

@@ -8,11 +8,11 @@ from modelferry.registry.manifests import (
     IMAGE_TYPES,
     INDEX_TYPES,
     StoredManifest,
-    digest_of,
     is_index,
     read_image,
     read_index,
 )
+from modelferry.values import digest_of
 
 D = "sha256:" + "a" * 64
 CONFIG = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": D, "size": 3}

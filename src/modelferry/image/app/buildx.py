@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from modelferry.image.app.client_config import client_env, user_folder
 from modelferry.image.app.error import SHOWN_LINES, build_error
 from modelferry.image.run_images import Part, RunImages
 from modelferry.image.spec import BuildSpec
+from modelferry.image.workers import Check
 from modelferry.values import Digest, ImageRef, parse_digest
 
 log = logging.getLogger("modelferry.build")
@@ -29,9 +30,6 @@ _DATE = "SOURCE_DATE_EPOCH"  # reproducible-builds.org; buildx takes it from its
 _PROBE_S = 60.0
 _BUILDER = "modelferry"  # known in a folder of this build alone
 _SECRET_ENV = "MODELFERRY_BUILD_SECRET_{}"  # noqa: S105 - a name, not a secret
-
-
-Check = Callable[[], None]
 
 
 def _nothing_else() -> None: ...
@@ -236,9 +234,8 @@ def _built_image(engine: Engine, metadata: Mapping[str, object]) -> str:
         reported = metadata.get(key)
         if not isinstance(reported, str):
             continue
-        answer = engine.request("GET", f"/images/{reported}/json")
-        if answer.status_code == 200:
-            return answer.json()["Id"]
+        if image := engine.find_image(reported):
+            return image["Id"]
     raise BuildError(
         "The build ended well and the engine does not have its image",
         seen=json.dumps(metadata, indent=1),

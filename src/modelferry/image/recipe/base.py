@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from modelferry.engine import Engine
 from modelferry.image.blob_range import ReadRange
@@ -28,7 +27,7 @@ class ImageInEngine:
 
 
 def image_in_engine(engine: Engine, image: ImageRef) -> ImageInEngine | None:
-    found = _inspect(engine, image)
+    found = engine.find_image(_familiar(image))
     if found is None:
         return None
     known = (ImageRef.parse(reference) for reference in found.get("RepoDigests") or ())
@@ -37,14 +36,6 @@ def image_in_engine(engine: Engine, image: ImageRef) -> ImageInEngine | None:
         diff_ids=tuple(found["RootFS"].get("Layers") or ()),
         digest=next((each.digest for each in known if each.name == image.name), None),
     )
-
-
-def _inspect(engine: Engine, image: ImageRef) -> dict[str, Any] | None:
-    response = engine.request("GET", f"/images/{_familiar(image)}/json")
-    if response.status_code == 404:
-        return None
-    engine.check(response, f"look at image {image}")
-    return response.json()
 
 
 def _familiar(image: ImageRef) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 from modelferry.cluster.client import FIELD_MANAGER
 from modelferry.rollout.changes.decide import Action, Change, essence
 from modelferry.rollout.objects import owned_fields
+from modelferry.rollout.objects.field_managers import LAST_APPLIED
 from modelferry.values import format_names
 
 Object = Mapping[str, Any]
@@ -27,8 +28,7 @@ _ABSENT = object()
 _NAMES = ("name", "containerPort", "port", "mountPath", "ip", "key", "topologyKey", "type")
 _IN_THE_HEADING = ("name", "namespace", "annotations")
 # It repeats the whole object, secrets and all.
-_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-_NOISE = (_APPLIED, "deprecated.daemonset.template.generation")
+_NOISE = (LAST_APPLIED, "deprecated.daemonset.template.generation")
 _MARKS: Mapping[Action, str] = {
     Action.CREATE: "+",
     Action.UNCHECKED: "+",
@@ -168,7 +168,7 @@ def _written_before(change: Change) -> Any:
     if fields := owned_fields.of_manager(live, FIELD_MANAGER):
         return _essence(owned_fields.extract(live, fields, with_keys=False))
     try:
-        return _essence(json.loads((live["metadata"].get("annotations") or {})[_APPLIED]))
+        return _essence(json.loads((live["metadata"].get("annotations") or {})[LAST_APPLIED]))
     except (KeyError, TypeError, ValueError):
         return _ABSENT
 

@@ -24,7 +24,7 @@ _TAKEN_OVER = {
 }
 _CONFLICT = re.compile(r'conflict with "(?P<manager>[^"]*)"')
 _SCALED = ".spec.replicas"
-_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def lost_with(live: Object, coming: Object) -> tuple[str, ...]:
 
 
 def _paths(fields: owned_fields.Fields) -> list[str]:
-    return [path for path in owned_fields.paths(fields) if not path.endswith(_LAST_APPLIED)]
+    return [path for path in owned_fields.paths(fields) if not path.endswith(LAST_APPLIED)]
 
 
 def _is_taken_over(entry: Object, api_version: str) -> bool:

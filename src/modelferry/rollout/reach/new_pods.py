@@ -15,7 +15,7 @@ from modelferry.cluster.tunnel import Tunnel, TunnelError
 from modelferry.errors import FerryError
 from modelferry.rollout.objects.conditions import is_true
 from modelferry.rollout.objects.ownership import current_pods
-from modelferry.rollout.watching.board import Applied
+from modelferry.rollout.watching.findings import Applied
 
 log = logging.getLogger("modelferry.rollout")
 

@@ -18,7 +18,7 @@ from modelferry.rollout.objects.fields import at, mappings
 from modelferry.rollout.objects.podspec import containers, pod_labels
 from modelferry.rollout.reach import new_pods
 from modelferry.rollout.reach.new_pods import Way
-from modelferry.rollout.watching.board import Applied
+from modelferry.rollout.watching.findings import Applied
 from modelferry.rollout.watching.trouble import of_pod
 
 log = logging.getLogger("modelferry.rollout")

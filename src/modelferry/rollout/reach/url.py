@@ -16,7 +16,7 @@ from modelferry.rollout.manifests.load import ManifestObject
 from modelferry.rollout.objects.fields import at, mappings
 from modelferry.rollout.objects.podspec import containers, pod_labels
 from modelferry.rollout.reach import addresses
-from modelferry.rollout.watching.board import Applied
+from modelferry.rollout.watching.findings import Applied
 
 log = logging.getLogger("modelferry.rollout")
 

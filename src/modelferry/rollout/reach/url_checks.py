@@ -13,7 +13,7 @@ from modelferry.errors import Fault, InputError, RolloutFailed
 from modelferry.rollout.manifests.load import ManifestObject
 from modelferry.rollout.reach import url
 from modelferry.rollout.reach.pod_checks import annotation
-from modelferry.rollout.watching.board import Applied
+from modelferry.rollout.watching.findings import Applied
 
 log = logging.getLogger("modelferry.rollout")
 

@@ -12,6 +12,7 @@ from modelferry.cluster.client import Cluster
 from modelferry.cluster.resources import SECRETS
 from modelferry.cluster.transport import Refused
 from modelferry.rollout import apply
+from modelferry.rollout.changes.marks import OURS
 from modelferry.rollout.release import history
 from modelferry.rollout.release.history import Record
 
@@ -19,7 +20,6 @@ Object = Mapping[str, Any]
 
 _PATIENCE_S = 60.0  # a verdict that is not on record misleads the next run
 _RACES = 5
-_OURS = "modelferry/"
 
 
 class Book:
@@ -61,7 +61,7 @@ class Book:
         others = {
             name: value
             for name, value in (metadata.get("annotations") or {}).items()
-            if not name.startswith(_OURS)
+            if not name.startswith(OURS)
         }
         annotations = others | body["metadata"]["annotations"]
         version = metadata["resourceVersion"]

@@ -9,14 +9,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from modelferry.cluster.resources import LEASES
+from modelferry.rollout.changes.marks import OURS
 from modelferry.rollout.release.stale import Intent
 
 Object = Mapping[str, Any]
 
 LIFE_S = 40.0
 BEAT_S = 2.0  # so often a holder renews, and one that waits says so again
-NEXT = "modelferry/next"
-RUN = "modelferry/run"
+NEXT = OURS + "next"
+RUN = OURS + "run"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

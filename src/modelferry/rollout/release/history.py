@@ -17,6 +17,7 @@ from typing import Any
 
 from modelferry.errors import Fault, InputError
 from modelferry.rollout.changes.decide import essence
+from modelferry.rollout.changes.marks import OURS
 from modelferry.rollout.changes.placed import Placed
 from modelferry.rollout.release.rollback import Before, placed_from_json, placed_to_json
 from modelferry.rollout.release.stale import Intent
@@ -29,7 +30,6 @@ LIMIT = 10
 _MOST_NEEDED = 3
 _MOST_BYTES = 700_000  # in base64 that is below the 1 MiB that a Secret may have, with room
 _KEY = re.compile(r"v([0-9]+)")
-_OURS = "modelferry/"
 _LONGEST_WHY = 300
 _LOST = "its manifests were too large to keep: no way back to it"
 _OBJECTS = ("manifests", "before", "unread")
@@ -133,11 +133,11 @@ def to_secret(release: str, records: Sequence[Record]) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "type": "modelferry/history",
+        "type": OURS + "history",
         "metadata": {
             "name": secret_name(release),
-            "labels": {_OURS + "release": release},
-            "annotations": {f"{_OURS}v{number}": one.said for number, one in kept.items()},
+            "labels": {OURS + "release": release},
+            "annotations": {f"{OURS}v{number}": one.said for number, one in kept.items()},
         },
         "data": {f"v{number}": text for number, text in data.items()},
     }

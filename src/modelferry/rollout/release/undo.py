@@ -23,8 +23,9 @@ from modelferry.rollout.release.lease import Superseded
 from modelferry.rollout.release.rollback import Before
 from modelferry.rollout.release.turn import Turn
 from modelferry.rollout.spec import DeploySpec
-from modelferry.rollout.watching import evidence, watch
-from modelferry.rollout.watching.board import Applied, Board
+from modelferry.rollout.watching import evidence
+from modelferry.rollout.watching.board import Board
+from modelferry.rollout.watching.findings import Applied
 from modelferry.side_by_side import side_by_side
 
 log = logging.getLogger("modelferry.rollout")
@@ -145,7 +146,7 @@ def undo(
     for placed in away.kept:
         log.warning("%s is new and stays: others may have put something into it", placed.label)
     awaited = [entry for entry in applied if entry.key not in way.not_awaited]
-    problems += _follow(now, awaited, deadline - time.monotonic(), timeout_s)
+    problems += _follow(now, awaited, deadline, timeout_s)
     problems += remove_all(cluster, away.last, alive, deadline)
     if problems:
         more = f" (and {len(problems) - 1} more)" if problems[1:] else ""
@@ -255,16 +256,18 @@ def _said(error: FerryError) -> str:
     return error.message if isinstance(error, Refused) else error.what
 
 
-def _follow(now: Turn, applied: Sequence[Applied], left_s: float, timeout_s: float) -> list[str]:
+def _follow(now: Turn, applied: Sequence[Applied], deadline: float, timeout_s: float) -> list[str]:
     if not applied:
         return []
     log.info("watching what came back")
     board = Board(targets=applied, epoch_s=time.time() - time.monotonic())
-    outcome = watch.follow(now.cluster, board, timeout_s=max(0.0, left_s), heed=now.heed)
-    if outcome.ready:
-        return []
-    failure = evidence.failure(now.cluster, board, outcome, timeout_s)
-    return [f"{failure.what}\n{failure.seen}"]
+    try:
+        evidence.until_ready(
+            now.cluster, board, deadline=deadline, timeout_s=timeout_s, heed=now.heed
+        )
+    except RolloutFailed as failure:
+        return [f"{failure.what}\n{failure.seen}"]
+    return []
 
 
 def as_changes(objects: Sequence[tuple[Placed, Object]]) -> list[Change]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -12,7 +13,7 @@ from modelferry.cluster.resources import EVENTS
 from modelferry.errors import Annotation, FerryError, RolloutFailed
 from modelferry.rollout.objects.conditions import conditions, is_true, text
 from modelferry.rollout.objects.podspec import containers
-from modelferry.rollout.watching import advice, claims
+from modelferry.rollout.watching import advice, claims, watch
 from modelferry.rollout.watching.board import Board
 from modelferry.rollout.watching.event_log import telling
 from modelferry.rollout.watching.findings import Finding, Outcome
@@ -32,6 +33,22 @@ _READ_S = 10.0
 _ERROR = re.compile(r"error|exception|fatal|panic|critical|killed", re.IGNORECASE)
 _UNHEALTHY = re.compile(r"\s*event Warning Unhealthy( x\d+)?: ")
 _NO_LOG = re.compile(r"\((empty|cannot be read)")
+
+
+def until_ready(
+    cluster: Cluster,
+    board: Board,
+    *,
+    deadline: float,
+    timeout_s: float,
+    heed: Callable[[], None],
+) -> None:
+    """Watches all of `board`, and raises `failure` if it is not ready by `deadline`. `timeout_s`
+    is what the user gave the whole, and is told."""
+    left_s = max(0.0, deadline - time.monotonic())
+    outcome = watch.follow(cluster, board, timeout_s=left_s, heed=heed)
+    if not outcome.ready:
+        raise failure(cluster, board, outcome, timeout_s)
 
 
 def failure(cluster: Cluster, board: Board, outcome: Outcome, timeout_s: float) -> RolloutFailed:

@@ -16,7 +16,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("text", "sent"), understood().items(), ids=repr)
+@pytest.mark.parametrize(("text", "sent"), understood().items(), ids=map(repr, understood()))
 def test_what_is_sent(context: Path, text: str, sent: set[str]) -> None:
     rules = parse_rules(text.encode())
     assert {name for name in sent_names(context, rules) if (context / name).is_file()} == sent

@@ -11,7 +11,7 @@ from modelferry.errors import FerryError, RolloutError
 from modelferry.rollout.changes.placed import Placed
 from modelferry.rollout.manifests.load import ManifestObject
 from modelferry.rollout.reach.url import candidates, find, find_address, may_have
-from modelferry.rollout.watching.board import Applied
+from modelferry.rollout.watching.findings import Applied
 
 
 def applied(kind: str, name: str, spec: dict[str, Any], api_version: str = "v1") -> Applied:

@@ -10,7 +10,8 @@ import pytest
 from modelferry.cluster.resources import EVENTS, PODS, REPLICA_SETS, Resource
 from modelferry.rollout.changes.placed import Placed
 from modelferry.rollout.manifests.load import ManifestObject
-from modelferry.rollout.watching.board import Applied, Board
+from modelferry.rollout.watching.board import Board
+from modelferry.rollout.watching.findings import Applied
 from modelferry.rollout.watching.settling import SETTLE_S
 from modelferry.rollout.watching.states import Done, Failed, Waiting
 

@@ -27,7 +27,7 @@ log = logging.getLogger("bench")
 def main(argv: Sequence[str]) -> int:
     options = _options(argv)
     if options.document:
-        document.write(json.loads(options.document.read_text()))
+        document.write([json.loads(file.read_text()) for file in options.document])
         return 0
     if options.product:
         os.environ["MODELFERRY_BENCH_PRODUCT"] = str(options.product.absolute())
@@ -58,7 +58,11 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--product", type=Path, metavar="FOLDER", help="another checkout of it")
     parser.add_argument("--verbose", action="store_true", help="print every sample")
     parser.add_argument(
-        "--document", type=Path, metavar="FILE", help="measure nothing: put FILE's rows into docs"
+        "--document",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="measure nothing: put the rows of these runs into docs",
     )
     options = parser.parse_args(argv)
     options.rows = options.rows.split(",")

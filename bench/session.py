@@ -44,10 +44,9 @@ FULL = Scale(
     rounds=5,
     cold=(
         Case(storage="fast server", data=_data("fp16", 2 * GIB)),
+        Case(storage="fast server", data=_data("random", 2 * GIB, 8)),
         Case(storage="fast server", data=_data("fp16", 2 * GIB, 8)),
         Case(storage="fast server", data=_data("random", 2 * GIB)),
-        Case(storage="fast server", data=_data("random", 2 * GIB, 8)),
-        Case(storage="azurite", data=_data("fp16", 2 * GIB)),
     ),
     tested=(
         Case(storage="fast server", data=_data("fp16", 2 * GIB)),

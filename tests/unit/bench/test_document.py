@@ -46,12 +46,18 @@ def test_json_gives_table_charts_and_what_failed(
     page = tmp_path / "performance.md"
     page.write_text(PAGE)
     monkeypatch.setattr(document, "PAGE", page)
+    about = {"processor": "two cores", "when": "Monday"}
     document.write(
-        document.to_json([COLD, TUNED], {"processor": "two cores"}, {"j": "no containerd"})
+        [
+            document.to_json([TUNED], about, {"j": "no containerd"}),
+            document.to_json([COLD], about | {"when": "Tuesday"}, {}),
+        ]
     )
     text = page.read_text()
     assert "| a | cold |" in text
     assert "| processor | two cores |" in text
+    assert "| when | Monday; Tuesday |" in text
+    assert text.index("| a | cold |") < text.index("| a2 | cold |")
     assert "- Row j could not be taken: no containerd" in text
     assert "(performance/cold.svg)" in text
     assert (tmp_path / "performance" / "cold.svg").exists()

@@ -18,6 +18,8 @@ from modelferry.image.model_record import FILES
 from modelferry.image.recipe.base import BaseImage
 from modelferry.last_release.changed import BuildKey
 from modelferry.plan.spec import PushPlan
+from modelferry.registry.client import Registry
+from modelferry.values import Digest
 from tests.contracts.conftest import Connect, MakeYard
 from tests.contracts.image_yard import SMALL, sha256_in, sha256_of
 from tests.contracts.release_yard import MAIN, Release, ReleaseYard
@@ -150,6 +152,28 @@ def test_an_app_that_was_released_is_not_taken_out_of_the_engine(
     assert "as it was released" in told or "the registry lacks 0, 0 B" in told
     assert saved_archives(world) == saved
     assert second.app_layers == first.app_layers
+
+
+def test_a_new_file_name_reads_no_layer_of_the_app(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the release before remembers of them tells where any name in the same folders goes."""
+    yard, read_bytes = world.yard.yard, list[int]()
+    read_range = Registry.read_range
+
+    def note(self: Registry, repository: str, digest: Digest, start: int, stop: int) -> bytes:
+        data = read_range(self, repository, digest, start, stop)
+        read_bytes.append(len(data))
+        return data
+
+    first = world.release(yard.model("/lib/m/v1.bin"))
+    monkeypatch.setattr(Registry, "read_range", note)
+    for path in ("/lib/m/v2.bin", "/lib/m/v3/model.bin"):
+        found = world.release(model := yard.model(path))
+        assert (order(found), found.app_layers) == (order(first), first.app_layers)
+        assert found.pushed.uploaded_bytes < 140 * KIB  # the model, two configs
+        assert sha256_in(world.engine, found.image.engine_id, model) == sha256_of(model)
+        assert read_bytes == []
 
 
 def saved_archives(world: World) -> list[Path]:

@@ -6,7 +6,8 @@ Whiteouts and opaque folders: image-spec, layer.md.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+import posixpath
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,6 +16,8 @@ from modelferry.image.workers import Stop
 from modelferry.values import WHITEOUT, Digest
 
 _OPAQUE = ".wh..wh..opq"
+_NOBODYS_NAME = "\0"
+_MOST_LISTED = 1 << 20  # characters of all names; of more, only the paths are remembered
 
 
 class Trace(NamedTuple):
@@ -37,10 +40,28 @@ Traces = Mapping[str, Trace]  # by absolute path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What a former run remembered of a layer: all that it says of `paths`, and of no other."""
+    """What a former run remembered of a layer: all that it says of `paths`, and of whatever lies in
+    `folders`. There, a name that only has something below it is in `traces` as NOTHING, so that one
+    that is not in them has nothing below it either."""
 
     paths: frozenset[str]
     traces: Traces
+    folders: frozenset[str] = frozenset()
+
+    def at(self, path: str) -> Trace | None:
+        """None where it does not tell."""
+        if path in self.paths:
+            return self.traces.get(path, NOTHING)
+        for folder, step in _steps(path):
+            if folder not in self.folders:
+                return None
+            if step not in self.traces:
+                return NOTHING
+        return self.traces.get(path, NOTHING)
+
+    def lists(self, folder: str) -> bool:
+        """Whether it tells of all that lies there."""
+        return self.at(posixpath.join(folder, _NOBODYS_NAME)) is not None
 
 
 class LayerEntries:
@@ -52,18 +73,19 @@ class LayerEntries:
         self.diff_id = diff_id
         self._record, self._scan = record, scan
         self._traces: Traces | None = None
-        self._asked: set[str] = set()
 
     def at(self, path: str) -> Trace:
-        self._asked.add(path)
-        if self._traces is None and self._record and path in self._record.paths:
-            return self._record.traces.get(path, NOTHING)
+        if self._traces is None and self._record:
+            known = self._record.at(path)
+            if known is not None:
+                return known
         return self.scanned().get(path, NOTHING)
 
     def knows(self, paths: Collection[str]) -> bool:
         """Whether `at` answers for these without reading the layer."""
+        record = self._record
         return self._traces is not None or (
-            self._record is not None and self._record.paths.issuperset(paths)
+            record is not None and all(record.at(path) is not None for path in paths)
         )
 
     def scanned(self) -> Traces:
@@ -72,12 +94,37 @@ class LayerEntries:
         return self._traces
 
     def record(self, paths: Collection[str]) -> Record:
-        """To be remembered for the next run."""
+        """To be remembered for the next run, whose model may have other names."""
         said = {path: self.at(path) for path in paths}
+        folders = frozenset(posixpath.dirname(path) for path in paths)
+        if self._traces is None and self._record:
+            known = self._record.traces
+            folders = frozenset(filter(self._record.lists, folders))
+        else:
+            known = self.scanned()
+        told = {path: trace for path, trace in said.items() if trace != NOTHING}
         return Record(
-            paths=frozenset(paths),
-            traces={path: trace for path, trace in said.items() if trace != NOTHING},
+            paths=frozenset(paths), traces=_listed(known, folders) | told, folders=folders
         )
+
+
+def _listed(traces: Traces, folders: Collection[str]) -> dict[str, Trace]:
+    """All that lies in these, as far as the folders above them are among them."""
+    found: dict[str, Trace] = {}
+    for path in traces:
+        for folder, step in _steps(path):
+            if folder not in folders:
+                break
+            found[step] = traces.get(step, NOTHING)
+    return found
+
+
+def _steps(path: str) -> Iterator[tuple[str, str]]:
+    """`/a/b`: `/a` in `/`, then `/a/b` in `/a`."""
+    step = ""
+    for name in path.split("/")[1:]:
+        folder, step = step or "/", f"{step}/{name}"
+        yield folder, step
 
 
 def scan_layer(read: Read, size_bytes: int, media_type: str, stop: Stop) -> Traces:
@@ -118,22 +165,34 @@ def _trace_of(member: Member) -> Trace:
 
 
 def records_json(records: Mapping[Digest, Record]) -> Any:
-    """The paths are those of all layers together: each is remembered for the same ones."""
-    paths = sorted(frozenset[str]().union(*(record.paths for record in records.values())))
+    """The paths and the folders are those of all layers together: a stack is asked for the same
+    ones. Who knows of no `folders` goes by the paths alone."""
+    paths = frozenset[str]().union(*(record.paths for record in records.values()))
+    each = [record.folders for record in records.values()]
+    folders = frozenset[str]().union(*each).intersection(*each)
+    if sum(len(path) for record in records.values() for path in record.traces) > _MOST_LISTED:
+        folders = frozenset()
     layers = {
-        diff_id: {path: list(trace) for path, trace in sorted(record.traces.items())}
+        diff_id: {
+            path: list(trace)
+            for path, trace in sorted(record.traces.items())
+            if folders or path in paths
+        }
         for diff_id, record in records.items()
     }
-    return {"paths": paths, "layers": layers}
+    return {"paths": sorted(paths), "folders": sorted(folders), "layers": layers}
 
 
 def read_records(text: str) -> dict[Digest, Record]:
     """What `records_json` made; ValueError, KeyError or TypeError for anything else."""
     found = json.loads(text)
     paths = frozenset(str(path) for path in found["paths"])
+    folders = frozenset(str(path) for path in found.get("folders", ()))
     return {
         Digest(diff_id): Record(
-            paths=paths, traces={path: _trace(values) for path, values in traces.items()}
+            paths=paths,
+            traces={path: _trace(values) for path, values in traces.items()},
+            folders=folders,
         )
         for diff_id, traces in found["layers"].items()
     }

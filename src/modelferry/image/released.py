@@ -19,7 +19,6 @@ from modelferry.image.compose import (
     Composition,
     ModelLayer,
     Pairs,
-    canonical_json,
     compose_as_built,
     describe,
     diff_ids_of,
@@ -173,8 +172,8 @@ def compose_app(
         IMAGE: image.manifest.digest,
         IMAGE_ID: image_id or "",
         **dict(key),
-        ENTRIES: _packed(records_json(records)),
         MODELS: _packed({layer.digest: dict(layer.annotations) for layer in told}),
+        ENTRIES: _packed(records_json(records)),
     }
     said: list[tuple[str, str]] = []
     left = _MOST_SAID
@@ -242,7 +241,9 @@ def _model_annotations(text: str | None) -> dict[str, Pairs]:
 
 
 def _packed(value: object) -> str:
-    return base64.b64encode(zlib.compress(canonical_json(value))).decode()
+    """In ASCII: a file's name need not be UTF-8."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return base64.b64encode(zlib.compress(text.encode())).decode()
 
 
 def _unpacked(text: str) -> bytes:

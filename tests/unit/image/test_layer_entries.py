@@ -4,8 +4,11 @@ import io
 import json
 import tarfile
 from collections.abc import Callable
+from pathlib import PurePosixPath
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from modelferry.errors import BuildError, Cancelled
 from modelferry.image.layer_entries import (
@@ -158,17 +161,131 @@ def test_a_record_spares_the_layer_as_far_as_it_goes() -> None:
     assert entries.at("/other") == NOTHING
     assert reads == ["read"]
     assert entries.record(["/lib", "/other"]) == Record(
-        paths=frozenset(["/lib", "/other"]), traces={"/lib": Trace("link", target="usr/lib")}
+        paths=frozenset(["/lib", "/other"]),
+        traces={"/lib": Trace("link", target="usr/lib"), "/srv": Trace("folder", 0o700)},
+        folders=frozenset("/"),
     )
 
 
+def never() -> Traces:
+    raise AssertionError("the record tells")
+
+
+def recorded(traces: Traces, *paths: str) -> Record:
+    return LayerEntries(digest("a"), record=None, scan=lambda: traces).record(paths)
+
+
+def as_kept(record: Record) -> Record:
+    """By a release, for the next run."""
+    return read_records(json.dumps(records_json({digest("a"): record})))[digest("a")]
+
+
+LISTED: Traces = {
+    "/": Trace(opaque=True),
+    "/srv": Trace("folder", 0o700, 1, 2, -3),
+    "/srv/a": Trace("file"),
+    "/srv/deep/er/x": Trace("file"),  # a tar need not have its folders
+    "/srv/old": Trace(whiteout=True),
+    "/opt/x": Trace("file"),
+}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/srv/m2",
+        "/srv/a",
+        "/srv/old",
+        "/srv/deep",
+        "/new",
+        "/new/m",
+        "/srv/new/deep/m",
+        "/opt",
+        "/",
+    ],
+)
+def test_a_record_knows_other_names_in_the_same_folders(path: str) -> None:
+    record = as_kept(recorded(LISTED, "/", "/srv", "/srv/m"))
+    entries = LayerEntries(digest("a"), record=record, scan=never)
+    assert entries.knows([path])
+    assert entries.at(path) == LISTED.get(path, NOTHING)
+
+
+@pytest.mark.parametrize("path", ["/srv/deep/m", "/srv/deep/er", "/opt/x", "/opt/m", "/srv/a/m"])
+def test_what_lies_in_other_folders_is_read(path: str) -> None:
+    record = as_kept(recorded(LISTED, "/", "/srv", "/srv/m"))
+    entries = LayerEntries(digest("a"), record=record, scan=lambda: LISTED)
+    assert not entries.knows([path])
+    assert entries.at(path) == LISTED.get(path, NOTHING)
+
+
+NAMES = st.sampled_from(["a", "b", "ab"])
+A_PATH = st.lists(NAMES, max_size=4).map(lambda names: "/" + "/".join(names))
+SAID = (
+    Trace("file"),
+    Trace("link", target="b"),
+    Trace("folder", 0o700),
+    Trace("folder", opaque=True),
+    Trace(whiteout=True),
+)
+A_LAYER = st.dictionaries(A_PATH, st.sampled_from(SAID), max_size=6)
+
+
+def with_parents(path: str) -> set[str]:
+    return {path, *map(str, PurePosixPath(path).parents)}
+
+
+@given(A_LAYER, st.lists(A_PATH, min_size=1), st.lists(A_PATH, min_size=1), A_PATH)
+def test_a_record_never_says_what_the_layer_does_not(
+    traces: Traces, asked: list[str], asked_next: list[str], path: str
+) -> None:
+    """Nor does the one that is made of it, without a look at the layer."""
+    first = as_kept(recorded(traces, *set[str]().union(*map(with_parents, asked))))
+    entries = LayerEntries(digest("a"), record=first, scan=lambda: traces)
+    second = as_kept(entries.record(set[str]().union(*map(with_parents, asked_next))))
+    for record in (first, second):
+        for each in with_parents(path):
+            assert record.at(each) in (None, traces.get(each, NOTHING))
+    assert {first.at(each) for each in asked} == {traces.get(each, NOTHING) for each in asked}
+    assert all(second.at(each + "-v2") is not None for each in asked_next if each != "/")
+
+
+def test_a_record_of_before_answers_its_paths_alone() -> None:
+    (record,) = read_records(
+        json.dumps({"paths": ["/", "/m"], "layers": {digest("a"): {}}})
+    ).values()
+    assert record.at("/m") == NOTHING
+    assert record.at("/m2") is None
+    assert LayerEntries(digest("a"), record=record, scan=never).record(["/", "/m"]) == record
+
+
+def test_who_knows_no_folders_reads_the_same_paths() -> None:
+    """The run of a version before, after this one's."""
+    kept = records_json({digest("a"): recorded(LISTED, "/", "/srv", "/srv/m")})
+    assert kept.keys() == {"paths", "layers", "folders"}
+    said = kept["layers"][digest("a")]
+    assert {path: Trace(*said[path]) for path in kept["paths"] if path in said} == {
+        path: LISTED[path] for path in ("/", "/srv")
+    }
+
+
+def test_of_too_many_names_the_paths_are_remembered() -> None:
+    crowd = {f"/srv/{number:0200}": Trace("file") for number in range(6000)}
+    record = as_kept(recorded(LISTED | crowd, "/", "/srv", "/srv/m"))
+    assert (record.folders, record.traces.keys()) == (frozenset(), {"/", "/srv"})
+    assert record.at("/srv/m") == NOTHING
+    assert record.at("/srv/m2") is None
+
+
 def test_records_come_back_as_they_were() -> None:
-    paths = frozenset(["/srv", "/é/m"])
+    paths = frozenset(["/", "/srv", "/é/m"])
     records = {
         digest("a"): Record(
-            paths=paths, traces={"/srv": Trace("folder", 0o700, 1, 2, -3, "", True)}
+            paths=paths,
+            traces={"/srv": Trace("folder", 0o700, 1, 2, -3, "", True), "/\udcff": Trace("file")},
+            folders=frozenset(["/", "/é"]),
         ),
-        digest("b"): Record(paths=paths, traces={}),
+        digest("b"): Record(paths=paths, traces={}, folders=frozenset(["/", "/é"])),
     }
     assert read_records(json.dumps(records_json(records))) == records
 

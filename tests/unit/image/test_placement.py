@@ -1,3 +1,4 @@
+from contextlib import suppress
 from pathlib import PurePosixPath
 
 import pytest
@@ -259,3 +260,48 @@ def test_the_finished_image_has_the_model_and_is_else_the_same(
     assert kept == wanted
     added = set(with_model) - set(without)
     assert added <= {str(placement.path), *(str(f.path) for f in placement.folders)}
+
+
+ASKED = st.sampled_from(["/a/b/m", "/a/m", "/a/b/m2", "/c/b/m", "/c/b/new/m", "/m"])
+
+
+@given(layers_strategy, ASKED, ASKED)
+def test_records_place_the_model_where_a_look_at_all_layers_does(
+    layers: list[Traces], before: str, now: str
+) -> None:
+    """Whatever the model was called when they were made."""
+    with suppress(BuildError):
+        records = fit(before, *layers).records
+        known = [
+            LayerEntries(entries.diff_id, record=records[entries.diff_id], scan=entries.scanned)
+            for entries in stack(*layers)
+        ]
+        assert outcome(now, known) == outcome(now, stack(*layers))
+
+
+def outcome(path: str, layers: list[LayerEntries]) -> object:
+    try:
+        found = fit_model([PurePosixPath(path)], layers, base_layers=0)
+    except BuildError as error:
+        return str(error)
+    return found.placements, found.seam, found.notice
+
+
+@given(layers_strategy, st.sampled_from(PATHS))
+def test_a_new_name_in_the_same_folder_reads_no_layer(layers: list[Traces], folder: str) -> None:
+    def never() -> Traces:
+        raise AssertionError("it is recorded")
+
+    with suppress(BuildError):
+        before = fit(f"{folder}/model_v1.bin", *layers)
+        known = [
+            LayerEntries(diff_id, record=record, scan=never)
+            for diff_id, record in before.records.items()
+        ]
+        found = fit_model([PurePosixPath(f"{folder}/model_v2.bin")], known, base_layers=0)
+        assert found.seam == before.seam
+        after = [
+            LayerEntries(diff_id, record=record, scan=never)
+            for diff_id, record in found.records.items()
+        ]
+        fit_model([PurePosixPath(f"{folder}/v3/model.bin")], after, base_layers=0)

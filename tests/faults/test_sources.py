@@ -6,7 +6,9 @@ import pytest
 
 from modelferry.sources import azure_sdk, connection, web
 from prove import sources
-from prove.proof import Proof
+from prove.proof import Outcome
+
+CASES = [(proof, number) for proof in sources.PROOFS for number in range(len(sources.KINDS))]
 
 
 @pytest.fixture(autouse=True)
@@ -15,9 +17,5 @@ def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "READ_TIMEOUT_S", 2.0)
 
 
-@pytest.mark.parametrize("number", range(len(sources.KINDS)), ids=sources.KINDS)
-@pytest.mark.parametrize("proof", sources.PROOFS, ids=lambda proof: proof.name)
-def test_once(proof: Proof, number: int, testbed: dict[str, str]) -> None:
-    with proof.open(testbed) as play:
-        outcome = play(number)
+def test_once(outcome: Outcome) -> None:
     assert outcome.verdict != "wrong", outcome.detail

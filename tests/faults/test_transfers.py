@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-
 from prove import transfers
-from prove.proof import Proof
+from prove.proof import Outcome
 
-TOO_LONG = ("transfers.gone",)  # its registry is waited for; test_registry_faults has it quicker
+# The registry of `gone` is waited for; test_registry_faults has it quicker.
+CASES = [(proof, 0) for proof in transfers.PROOFS if proof.name != "transfers.gone"]
 
 
-@pytest.mark.parametrize(
-    "proof", [p for p in transfers.PROOFS if p.name not in TOO_LONG], ids=lambda proof: proof.name
-)
-def test_once(proof: Proof, testbed: dict[str, str]) -> None:
-    with proof.open(testbed) as play:
-        outcome = play(0)
+def test_once(outcome: Outcome) -> None:
     assert outcome.verdict != "wrong", outcome.detail

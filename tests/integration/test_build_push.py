@@ -213,7 +213,7 @@ def make_model(folder: Path, seed: str, *files: tuple[str, int]) -> Model:
     fetched: list[FetchedFile] = []
     for path, size in files:
         data = hashlib.shake_256(f"{seed} {path}".encode()).digest(size)
-        local = folder / f"spool-{hashlib.digest_of(data).hexdigest()[:12]}"
+        local = folder / f"spool-{hashlib.sha256(data).hexdigest()[:12]}"
         local.write_bytes(data)
         file = ModelFile(
             uri=f"azblob://account/models/{PurePosixPath(path).name}",
@@ -224,7 +224,7 @@ def make_model(folder: Path, seed: str, *files: tuple[str, int]) -> Model:
             modified=None,
             source_line=1,
         )
-        digest = hashlib.digest_of(data).hexdigest()
+        digest = hashlib.sha256(data).hexdigest()
         LOCAL[file] = local
         fetched.append(FetchedFile(file=file, sha256=digest))
     resolved = ResolvedModel(files=tuple(f.file for f in fetched), version="v1", reasons=())
@@ -457,7 +457,7 @@ def test_every_build_input_reaches_the_build(
     caplog: pytest.LogCaptureFixture,
     unique: str,
 ) -> None:
-    digest = hashlib.digest_of(f"{unique}-secret".encode()).hexdigest()
+    digest = hashlib.sha256(f"{unique}-secret".encode()).hexdigest()
     write_dockerfile(
         context,
         f"FROM {small_base}",
@@ -626,7 +626,7 @@ def test_a_blob_that_is_missing_means_no_tag(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     image = build(model)
-    lost = f"sha256:{hashlib.digest_of(image.config).hexdigest()}"  # the layers went before
+    lost = digest_of(image.config)  # the layers went before
     upload = Registry.upload_blob
 
     def lose_one(self: Registry, repository: str, blob: object, count: object) -> None:

@@ -1,6 +1,5 @@
 """One image of one layer, pushed to a registry of the proof's own, whose storage is looked into."""
 
-import hashlib
 import json
 import os
 import tempfile
@@ -13,7 +12,8 @@ from modelferry.errors import FerryError
 from modelferry.registry.access import RegistryAccess
 from modelferry.registry.client import Registry
 from modelferry.registry.upload import PIECE_BYTES
-from modelferry.values import Digest, Secret
+from modelferry.values import Secret, digest_of
+from prove.blob import Bytes
 from prove.proof import Outcome, red, right, wrong
 from testbed.own_registry import (
     PASSWORD,
@@ -28,21 +28,6 @@ LAYER_BYTES = 150 * MIB
 PIECE = PIECE_BYTES[0]
 REPOSITORY = "prove/image"
 _OCI = "application/vnd.oci.image"
-
-
-class Bytes:
-    """A blob, as the registry client takes it."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.size_bytes = len(data)
-        self.digest = Digest(f"sha256:{hashlib.sha256(data).hexdigest()}")
-
-    def read(self, start: int, stop: int) -> bytes:
-        return self.data[start:stop]
-
-    def descriptor(self, media_type: str) -> dict[str, object]:
-        return {"mediaType": media_type, "digest": self.digest, "size": self.size_bytes}
 
 
 @dataclass(kw_only=True)
@@ -61,11 +46,11 @@ class Push:
         manifest = {
             "schemaVersion": 2,
             "mediaType": f"{_OCI}.manifest.v1+json",
-            "config": config.descriptor(f"{_OCI}.config.v1+json"),
-            "layers": [self.layer.descriptor(f"{_OCI}.layer.v1.tar")],
+            "config": _descriptor(config, f"{_OCI}.config.v1+json"),
+            "layers": [_descriptor(self.layer, f"{_OCI}.layer.v1.tar")],
         }
         data = json.dumps(manifest).encode()
-        for reference in (Bytes(data).digest, "v1"):
+        for reference in (digest_of(data), "v1"):
             self.registry.put_manifest(REPOSITORY, reference, data, f"{_OCI}.manifest.v1+json")
 
     @property
@@ -75,6 +60,10 @@ class Push:
     def _count(self, sent: int) -> None:
         self.sent_bytes += sent
         self.on_sent(self.sent_bytes)
+
+
+def _descriptor(blob: Bytes, media_type: str) -> dict[str, object]:
+    return {"mediaType": media_type, "digest": blob.digest, "size": blob.size_bytes}
 
 
 def client(host: str) -> Registry:

@@ -1,6 +1,5 @@
 """What a failed release must not take: others' objects, another release, a moved tag's image."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,9 +7,10 @@ from uuid import uuid4
 
 from modelferry.cluster.resources import PODS
 from modelferry.registry.client import Registry
-from modelferry.values import Digest, ImageRef
+from modelferry.values import Digest, ImageRef, digest_of
 from prove import kube_workloads as workloads
 from prove import kube_yard
+from prove.blob import Bytes
 from prove.kube_yard import Body
 from prove.proof import Outcome, Play, Proof, red, wrong
 from prove.release_yard import CONFIG_MAPS, Ground, ground, release
@@ -126,17 +126,6 @@ def _ran(found: Ground) -> set[str]:
     }
 
 
-class _Config:
-    """A blob, as the registry client takes it."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data, self.size_bytes = data, len(data)
-        self.digest = Digest(f"sha256:{hashlib.sha256(data).hexdigest()}")
-
-    def read(self, start: int, stop: int) -> bytes:
-        return self.data[start:stop]
-
-
 def _variant(registry: Registry, image: ImageRef, tag: str) -> tuple[Digest, bytes, str]:
     """The same with another config: nodes take two manifests of one config for one image."""
     found = registry.get_manifest(image.repository, str(image.digest))
@@ -145,11 +134,11 @@ def _variant(registry: Registry, image: ImageRef, tag: str) -> tuple[Digest, byt
     manifest = json.loads(found.data)
     said = json.loads(registry.read_blob(image.repository, manifest["config"]["digest"]))
     said["config"]["Labels"] = {"variant": uuid4().hex, "of": tag}
-    config = _Config(json.dumps(said).encode())
+    config = Bytes(json.dumps(said).encode())
     registry.upload_blob(image.repository, config, lambda _: None)
     manifest["config"] |= {"digest": config.digest, "size": config.size_bytes}
     data = json.dumps(manifest).encode()
-    digest = Digest(f"sha256:{hashlib.sha256(data).hexdigest()}")
+    digest = digest_of(data)
     registry.put_manifest(image.repository, digest, data, found.media_type)
     return digest, data, found.media_type
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
-from modelferry.values import Digest
+from modelferry.registry.access import RegistryAccess
+from modelferry.registry.client import Registry
+from modelferry.values import Secret, digest_of
 
 REPOSITORY = "team/score"
 
@@ -135,20 +135,20 @@ class Handler(BaseHTTPRequestHandler):
             piece = found[int(start) : int(last) + 1]
             given = f"bytes {start}-{int(start) + len(piece) - 1}/{len(found)}"
             return self.answer(206, piece, Content_Range=given)
-        return self.answer(200, found, **{"Docker-Content-Digest": sha(found)})
+        return self.answer(200, found, **{"Docker-Content-Digest": digest_of(found)})
 
     on_head = on_get
 
     def on_put(self, body: bytes) -> None:
         if "/manifests/" in self.path:
             self.server.manifests[self.path.rpartition("/")[2]] = body
-            return self.answer(201, **{"Docker-Content-Digest": sha(body)})
+            return self.answer(201, **{"Docker-Content-Digest": digest_of(body)})
         kept = self.server.uploads.pop(self.upload_id(), None)
         if kept is None:
             return self.answer(404)
         data = bytes(kept) + body
         wanted = parse_qs(urlsplit(self.path).query)["digest"][0]
-        if sha(data) != wanted:
+        if digest_of(data) != wanted:
             return self.answer(400, b'{"errors": [{"code": "DIGEST_INVALID", "message": "m"}]}')
         self.server.blobs[wanted] = data
         return self.answer(201, **{"Docker-Content-Digest": wanted})
@@ -193,24 +193,9 @@ def cut_short(handler: Handler, _: bytes) -> None:
     handler.close_connection = True
 
 
-def sha(data: bytes) -> Digest:
-    return Digest(f"sha256:{hashlib.sha256(data).hexdigest()}")
-
-
-@dataclass(frozen=True)
-class Bytes:
-    data: bytes
-
-    @property
-    def digest(self) -> Digest:
-        return sha(self.data)
-
-    @property
-    def size_bytes(self) -> int:
-        return len(self.data)
-
-    def read(self, start: int, stop: int) -> bytes:
-        return self.data[start:stop]
+def client(server: Misbehaving) -> Registry:
+    access = RegistryAccess(host=server.host, username="u", password=Secret("p"), plain_http=True)
+    return Registry(access, {})
 
 
 @contextmanager

@@ -9,7 +9,6 @@ import time
 import tracemalloc
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -20,7 +19,8 @@ from modelferry.errors import IdentityError
 from modelferry.registry import upload
 from modelferry.registry.access import RegistryAccess
 from modelferry.registry.client import Registry, pull_scopes, push_scopes
-from modelferry.values import Digest, Secret
+from modelferry.values import Secret, digest_of
+from prove.blob import Bytes
 
 TOKEN_USER = "00000000-0000-0000-0000-000000000000"
 OCI_IMAGE = "application/vnd.oci.image.manifest.v1+json"
@@ -62,22 +62,6 @@ def refresh_token(testbed: dict[str, str]) -> str:
         return json.load(answer)["refresh_token"]
 
 
-@dataclass(frozen=True)
-class Bytes:
-    data: bytes
-
-    @property
-    def digest(self) -> Digest:
-        return Digest(f"sha256:{hashlib.sha256(self.data).hexdigest()}")
-
-    @property
-    def size_bytes(self) -> int:
-        return len(self.data)
-
-    def read(self, start: int, stop: int) -> bytes:
-        return self.data[start:stop]
-
-
 def ignore(_: int) -> None: ...
 
 
@@ -115,7 +99,7 @@ def test_a_large_blob_is_never_held_in_memory(registry: Registry, unique: str) -
         """160 MiB of a few bytes."""
 
         size_bytes = 160 << 20
-        digest = Digest(f"sha256:{hashlib.sha256(b'model' * (32 << 20)).hexdigest()}")
+        digest = digest_of(b"model" * (32 << 20))
 
         def read(self, start: int, stop: int) -> bytes:
             return (self.data * ((stop - start) // 5 + 2))[start % 5 :][: stop - start]
@@ -172,12 +156,12 @@ def test_a_manifest_is_kept_under_its_digest_and_tag(registry: Registry, unique:
     data = image_manifest(config)
     assert registry.get_manifest(unique, "v1") is None
     assert registry.head_manifest(unique, "v1") is None
-    digest = registry.put_manifest(unique, Bytes(data).digest, data, OCI_IMAGE)
+    digest = registry.put_manifest(unique, digest_of(data), data, OCI_IMAGE)
     registry.put_manifest(unique, "v1", data, OCI_IMAGE)
     stored = registry.get_manifest(unique, "v1")
     assert stored is not None
     assert (stored.data, stored.digest, stored.media_type) == (data, digest, OCI_IMAGE)
-    assert registry.head_manifest(unique, "v1") == digest == Bytes(data).digest
+    assert registry.head_manifest(unique, "v1") == digest == digest_of(data)
 
 
 def test_checking_leaves_no_repository_behind(registry: Registry, unique: str) -> None:

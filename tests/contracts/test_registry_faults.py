@@ -13,13 +13,14 @@ from modelferry.errors import Cancelled, IdentityError, ModelChanged, RegistryEr
 from modelferry.registry import patience, upload
 from modelferry.registry.access import RegistryAccess
 from modelferry.registry.client import Registry
-from modelferry.values import Digest, Secret
+from modelferry.values import Digest
+from prove.blob import Bytes
 from tests.contracts.misbehaving_registry import (
     REPOSITORY,
-    Bytes,
     Fault,
     Handler,
     Misbehaving,
+    client,
     forget,
     hang_up,
     keep_a_part_and_hang_up,
@@ -49,11 +50,6 @@ def server() -> Iterator[Misbehaving]:
 def other() -> Iterator[Misbehaving]:
     with serving() as made:
         yield made
-
-
-def client(server: Misbehaving) -> Registry:
-    access = RegistryAccess(host=server.host, username="u", password=Secret("p"), plain_http=True)
-    return Registry(access, {})
 
 
 def push(server: Misbehaving, blob: Bytes = BLOB) -> int:

@@ -8,19 +8,17 @@ import pytest
 
 from modelferry.errors import RegistryError
 from modelferry.registry import client as client_module
-from modelferry.registry.access import RegistryAccess
-from modelferry.registry.client import Registry
-from modelferry.values import Secret
+from modelferry.values import digest_of
+from prove.blob import Bytes
 from tests.contracts.misbehaving_registry import (
     REPOSITORY,
-    Bytes,
     Fault,
     Handler,
     Misbehaving,
+    client,
     cut_short,
     hang_up,
     serving,
-    sha,
     status,
 )
 
@@ -38,11 +36,6 @@ def server() -> Iterator[Misbehaving]:
 def other() -> Iterator[Misbehaving]:
     with serving() as made:
         yield made
-
-
-def client(server: Misbehaving) -> Registry:
-    access = RegistryAccess(host=server.host, username="u", password=Secret("p"), plain_http=True)
-    return Registry(access, {})
 
 
 def test_a_redirected_download_leaves_the_token_behind(
@@ -67,13 +60,13 @@ def test_an_answer_cut_short_is_asked_for_again(server: Misbehaving) -> None:
 
 
 def test_a_manifest_with_other_bytes_than_its_digest_is_refused(server: Misbehaving) -> None:
-    server.manifests[sha(b"asked for")] = b"given"
+    server.manifests[digest_of(b"asked for")] = b"given"
     with pytest.raises(RegistryError, match="has other bytes"):
-        client(server).get_manifest(REPOSITORY, sha(b"asked for"))
+        client(server).get_manifest(REPOSITORY, digest_of(b"asked for"))
 
 
 def test_a_manifest_kept_under_another_digest_is_refused(server: Misbehaving) -> None:
-    server.faults["PUT"].append(status(201, Docker_Content_Digest=sha(b"other")))
+    server.faults["PUT"].append(status(201, Docker_Content_Digest=digest_of(b"other")))
     with pytest.raises(RegistryError, match="has other bytes"):
         client(server).put_manifest(REPOSITORY, "v1", b"{}", "application/x")
 

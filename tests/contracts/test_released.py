@@ -3,11 +3,10 @@ makes of what it was told. No engine, the testbed's registry."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 
@@ -21,28 +20,13 @@ from modelferry.plan.spec import ManagedTags, PushPlan
 from modelferry.registry.client import Registry
 from modelferry.stages.push import push_image
 from modelferry.values import Digest, ImageRef
+from prove.blob import Bytes
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 MAIN = ManagedTags(image="mf-main", app="mf-main-app", fallback_image=None, fallback_app=None)
 BRANCH = ManagedTags(
     image="mf-new", app="mf-new-app", fallback_image="mf-main", fallback_app="mf-main-app"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Blob:
-    data: bytes
-
-    @property
-    def digest(self) -> Digest:
-        return Digest(f"sha256:{hashlib.sha256(self.data).hexdigest()}")
-
-    @property
-    def size_bytes(self) -> int:
-        return len(self.data)
-
-    def read(self, start: int, stop: int, /) -> bytes:
-        return self.data[start:stop]
 
 
 @pytest.fixture
@@ -56,7 +40,7 @@ def registry(plan: PushPlan) -> Registry:
 
 
 def layer(size: int = 5000) -> Layer:
-    blob = Blob(os.urandom(size))
+    blob = Bytes(os.urandom(size))
     descriptor = Descriptor(media_type=LAYER_TYPE, digest=blob.digest, size_bytes=size)
     return Layer(descriptor=descriptor, diff_id=blob.digest, origin="app", read=blob.read)
 
@@ -146,13 +130,13 @@ def test_the_default_branchs_release_is_seen_beside_ones_own(
 
 def put(registry: Registry, plan: PushPlan, tag: str, config: bytes, **changed: object) -> None:
     """A manifest of somebody else's under our tag."""
-    registry.upload_blob(plan.repository, Blob(config), lambda count: None)
+    registry.upload_blob(plan.repository, Bytes(config), lambda count: None)
     manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,
         "config": {
             "mediaType": "application/vnd.oci.image.config.v1+json",
-            "digest": Blob(config).digest,
+            "digest": Bytes(config).digest,
             "size": len(config),
         },
         "layers": [],

@@ -18,7 +18,7 @@ from prove.proof import Outcome, Play, Proof, red, right, wrong
 from prove.release_yard import Ground, Run, ground, release
 from prove.releases import said
 
-_CUT_OFF_S = 60.0  # longer than the lease lives
+_CUT_OFF_S = 75.0  # longer than the lease lives
 _AWAY_S = 25.0
 _STOPS_S = 90.0
 _POLL_S = 0.1

@@ -13,10 +13,10 @@ TRIES = 6  # an API server that restarts is away for a dozen seconds
 LONGEST_WAIT_S = 4.0
 # An API server that starts refuses what it will grant: its own caches are not filled yet.
 DOUBT_S = 15.0
-# Of a write we hear within 15 s, or it is not done any more: the server gives up on it, too. Above
-# the 10 s that it waits for an admission webhook, if that says nothing else.
+# Of a write we hear within this time, or it is not done any more: the server gives up on it, too.
+# The most that it gives a write: an admission webhook may take 30 s of it.
 WRITE_CONNECT_S = 3.0
-WRITE_S = 12.0
+WRITE_S = 34.0
 WRITTEN_S = WRITE_CONNECT_S + WRITE_S
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import signal
+import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +23,7 @@ from modelferry.cluster import connect
 from modelferry.cluster.access import ClusterAccess
 from modelferry.cluster.client import Cluster
 from modelferry.cluster.resources import LEASES, SECRETS, Resource
-from modelferry.cluster.terms import WRITTEN_S
+from modelferry.cluster.terms import WRITE_CONNECT_S, WRITTEN_S
 from modelferry.errors import Cancelled, RolloutError, RolloutFailed
 from modelferry.rollout import apply
 from modelferry.rollout.changes import dry_run
@@ -27,14 +31,21 @@ from modelferry.rollout.changes.place import place
 from modelferry.rollout.manifests.load import ManifestObject
 from modelferry.rollout.release import claim, history, turn, undo, waiting
 from modelferry.rollout.release.book import Book
-from modelferry.rollout.release.claim import BEAT_S
+from modelferry.rollout.release.claim import BEAT_S, LIFE_S
 from modelferry.rollout.release.history import Record
-from modelferry.rollout.release.lease import Hold, Superseded
+from modelferry.rollout.release.lease import RENEWAL_S, WRITABLE_S, Hold, Superseded
 from modelferry.rollout.release.stale import Intent
 from modelferry.values import Secret
 from prove.kube_passage import Passage
+from testbed.certificates import make_certificate
 
 CONFIG_MAPS = Resource(api_version="v1", kind="ConfigMap", plural="configmaps", namespaced=True)
+WEBHOOKS = Resource(
+    api_version="admissionregistration.k8s.io/v1",
+    kind="ValidatingWebhookConfiguration",
+    plural="validatingwebhookconfigurations",
+    namespaced=False,
+)
 NAME = "modelferry.app"
 
 
@@ -55,6 +66,54 @@ def through(passage: Passage, testbed: Mapping[str, str]) -> Cluster:
     document = yaml.safe_load(Path(testbed["KUBECONFIG"]).read_text())
     document["clusters"][0]["cluster"]["server"] = passage.url
     return connect(ClusterAccess(content=Secret(json.dumps(document))))
+
+
+@pytest.fixture
+def slow_webhook(cluster: Cluster, namespace: str, tmp_path: Path) -> Iterator[float]:
+    """It says nothing for so many seconds, and the API server goes on without it."""
+    certificate = make_certificate(tmp_path / "webhook.pem")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        silent = tls.wrap_socket(listener, server_side=True)
+        threading.Thread(target=_take_all, args=(silent,), daemon=True).start()
+        hook = {
+            "name": "slow.example.org",
+            "clientConfig": {
+                "url": f"https://127.0.0.1:{silent.getsockname()[1]}/",
+                "caBundle": base64.b64encode(certificate.read_bytes()).decode(),
+            },
+            "rules": [
+                {
+                    "apiGroups": [""],
+                    "apiVersions": ["v1"],
+                    "operations": ["*"],
+                    "resources": ["configmaps"],
+                }
+            ],
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+            "timeoutSeconds": 15,
+            "failurePolicy": "Ignore",
+            "sideEffects": "None",
+            "admissionReviewVersions": ["v1"],
+        }
+        body = {
+            "apiVersion": WEBHOOKS.api_version,
+            "kind": WEBHOOKS.kind,
+            "metadata": {"name": namespace},
+            "webhooks": [hook],
+        }
+        made = cluster.apply(WEBHOOKS, body, None)
+        yield 15.0
+        cluster.delete(WEBHOOKS, namespace, None, uid=made["metadata"]["uid"])
+        silent.close()
+
+
+def _take_all(listener: ssl.SSLSocket) -> None:
+    taken: list[socket.socket] = []
+    with suppress(OSError):  # until it is closed
+        while True:
+            taken.append(listener.accept()[0])
 
 
 @pytest.fixture
@@ -112,14 +171,34 @@ def test_a_write_that_is_not_permitted_any_more_is_not_sent(
 def test_of_a_write_we_hear_in_time_or_not_at_all(
     passage: Passage, through: Cluster, namespace: str
 ) -> None:
-    silent = threading.Thread(target=passage.silence, args=(WRITTEN_S + 1,))
+    silent = threading.Thread(target=passage.silence, args=(WRITE_CONNECT_S + 3,))
     silent.start()
     time.sleep(0.1)
     began = time.monotonic()
     with pytest.raises(RolloutError, match="does not answer"):
-        through.on(tries=1).apply(CONFIG_MAPS, settings(a="1"), namespace)
-    assert time.monotonic() - began < WRITTEN_S
+        through.on(tries=1, write_s=2).apply(CONFIG_MAPS, settings(a="1"), namespace)
+    assert time.monotonic() - began < WRITE_CONNECT_S + 2
     silent.join()
+
+
+def test_a_write_that_an_admission_webhook_holds_back_is_waited_for(
+    cluster: Cluster, namespace: str, hold: Hold, slow_webhook: float
+) -> None:
+    permitted = cluster.on(permit=hold.check)
+    for number in range(300):  # it is in force some moments after it was made
+        began = time.monotonic()
+        permitted.apply(CONFIG_MAPS, settings(a=str(number)), namespace)
+        if time.monotonic() - began >= slow_webhook:
+            break
+    else:
+        raise AssertionError("no write was held back")
+    hold.check()
+
+
+def test_a_write_and_the_margin_fit_into_the_life_of_a_lease() -> None:
+    """Also one that begins just before the next renewal, when that one is begun anew."""
+    assert BEAT_S + RENEWAL_S <= WRITABLE_S
+    assert WRITABLE_S + WRITTEN_S < LIFE_S <= 60
 
 
 def test_what_may_heal_is_waited_for_until_the_deadline(

@@ -14,7 +14,7 @@ from modelferry.rollout.release.stale import Intent
 
 Object = Mapping[str, Any]
 
-LIFE_S = 40.0
+LIFE_S = 50.0
 BEAT_S = 2.0  # so often a holder renews, and one that waits says so again
 NEXT = OURS + "next"
 RUN = OURS + "run"

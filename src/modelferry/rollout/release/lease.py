@@ -28,10 +28,10 @@ log = logging.getLogger("modelferry.rollout")
 Object = Mapping[str, Any]
 
 _RELEASE_S = 3.0  # after a cancel there are five seconds for everything
-_RENEWAL_S = 5.0  # one that takes longer is begun anew, and counts from then
+RENEWAL_S = 5.0  # one that takes longer is begun anew, and counts from then
 # A write that begins within this time of a renewal is known to be done, or not to come, before
 # anybody else may take the lease. Five seconds are for what we do not see.
-_WRITABLE_S = LIFE_S - WRITTEN_S - 5.0
+WRITABLE_S = LIFE_S - WRITTEN_S - 5.0
 
 
 def within(limit_s: float, act: Callable[[], None]) -> None:
@@ -52,7 +52,7 @@ class Hold:
         self, cluster: Cluster, path: tuple[str, str], mine: Claim, *, yields: bool
     ) -> None:
         self._cluster, self._path, self._mine = cluster, path, mine
-        self._renewing = cluster.on(tries=1, write_s=_RENEWAL_S)
+        self._renewing = cluster.on(tries=1, write_s=RENEWAL_S)
         self._yields = yields
         self._renewed = time.monotonic()
         self._stop = threading.Event()
@@ -68,11 +68,11 @@ class Hold:
         now, and an error that may heal while nobody can tell whose it is."""
         if self._stop.is_set():
             raise RolloutError("the lease of this release was given back: nothing more is written")
-        if time.monotonic() - self._renewed > _WRITABLE_S:
+        if time.monotonic() - self._renewed > WRITABLE_S:
             self._renew()  # we were stopped, or the cluster was away
         if self._lost:
             raise _lost_to(self._mine.intent, self._lost)
-        if time.monotonic() - self._renewed > _WRITABLE_S:
+        if time.monotonic() - self._renewed > WRITABLE_S:
             raise RolloutError(
                 f"the lease {self._path[0]} is not renewed in time to write", temporary=True
             )

@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,16 +40,8 @@ class Yard:
     kubeconfig: Path
     image: str  # by digest; has a shell and Python
 
-    @contextmanager
-    def namespace(self) -> Iterator[str]:
-        name = f"prove-{uuid4().hex[:10]}"
-        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-        made = self.cluster.apply(NAMESPACES, body, None)
-        try:
-            self._wait_for_account(name)
-            yield name
-        finally:
-            self.cluster.delete(NAMESPACES, name, None, uid=made["metadata"]["uid"])
+    def namespace(self) -> AbstractContextManager[str]:
+        return own_namespace(self.cluster, f"prove-{uuid4().hex[:10]}")
 
     def apply(self, namespace: str, bodies: Sequence[Body]) -> tuple[Applied, ...]:
         found = [ManifestObject(body=body, file="app.yaml", line=1, lines={}) for body in bodies]
@@ -70,14 +62,26 @@ class Yard:
         text = Secret(json.dumps(document))
         return connect(ClusterAccess(content=text))
 
-    def _wait_for_account(self, namespace: str) -> None:
-        """Pods are refused until a controller has made it."""
-        accounts = self.cluster.resource("v1", "ServiceAccount")
-        until = time.monotonic() + 30
-        while accounts and not self.cluster.get(accounts, "default", namespace):
-            if time.monotonic() > until:
-                raise TimeoutError(f"namespace {namespace} has no service account")
-            time.sleep(0.05)
+
+@contextmanager
+def own_namespace(cluster: Cluster, name: str) -> Iterator[str]:
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    made = cluster.apply(NAMESPACES, body, None)
+    try:
+        _wait_for_account(cluster, name)
+        yield name
+    finally:
+        cluster.delete(NAMESPACES, name, None, uid=made["metadata"]["uid"])
+
+
+def _wait_for_account(cluster: Cluster, namespace: str) -> None:
+    """Pods are refused until a controller has made it, which is busy right after the start."""
+    accounts = cluster.resource("v1", "ServiceAccount")
+    until = time.monotonic() + 30
+    while accounts and not cluster.get(accounts, "default", namespace):
+        if time.monotonic() > until:
+            raise TimeoutError(f"namespace {namespace} has no service account")
+        time.sleep(0.05)
 
 
 @contextmanager

@@ -26,16 +26,6 @@ def documented_rules(*without: str) -> list[dict[str, Any]]:
     return [rule for rule in role["rules"] if not {*without} & {*rule["resources"]}]
 
 
-def wait_for_account(cluster: Cluster, namespace: str) -> None:
-    """Pods are refused until a controller has made it, which is busy right after the start."""
-    accounts = cluster.resource("v1", "ServiceAccount")
-    assert accounts
-    until = time.monotonic() + _KNOWN_S
-    while not cluster.get(accounts, "default", namespace):
-        assert time.monotonic() < until, f"namespace {namespace} has no account"
-        time.sleep(0.05)
-
-
 def log_in(
     cluster: Cluster,
     namespace: str,

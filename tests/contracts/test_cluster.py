@@ -29,7 +29,8 @@ from modelferry.cluster.transport import Refused, Transport
 from modelferry.cluster.tunnel import TunnelError
 from modelferry.errors import FerryError, IdentityError, InputError, RolloutError
 from modelferry.plan.cluster import cluster_access
-from tests.service_account import documented_rules, log_in, wait_for_account
+from prove.kube_yard import own_namespace
+from tests.service_account import documented_rules, log_in
 
 APP = """
 import http.server, threading
@@ -69,11 +70,8 @@ def cluster(kubeconfig: str) -> Cluster:
 
 @pytest.fixture
 def namespace(cluster: Cluster, unique: str) -> Iterator[str]:
-    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": unique}}
-    made = cluster.apply(NAMESPACES, body, None)
-    wait_for_account(cluster, unique)
-    yield unique
-    cluster.delete(NAMESPACES, unique, None, uid=made["metadata"]["uid"])
+    with own_namespace(cluster, unique) as name:
+        yield name
 
 
 def content(kubeconfig: str, **user: Any) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from modelferry.checks import parse_checks
 from modelferry.cluster import connect
 from modelferry.cluster.access import ClusterAccess
 from modelferry.cluster.client import Cluster
-from modelferry.cluster.resources import NAMESPACES
 from modelferry.plan.cluster import cluster_access
 from modelferry.plan.spec import DeployPlan, RunContext
 from modelferry.registry.access import RegistryAccess
@@ -26,7 +25,7 @@ from modelferry.registry.client import Registry
 from modelferry.rollout.spec import DeploySpec, ImageRule
 from modelferry.stages import deploy as stage
 from modelferry.values import ImageRef, Secret
-from tests.service_account import wait_for_account
+from prove.kube_yard import own_namespace
 
 APP = Path(__file__).parent / "app"
 
@@ -98,11 +97,8 @@ def cluster(testbed: Mapping[str, str]) -> Cluster:
 
 @pytest.fixture
 def namespace(cluster: Cluster, unique: str) -> Iterator[str]:
-    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": unique}}
-    made = cluster.apply(NAMESPACES, body, None)
-    wait_for_account(cluster, unique)
-    yield unique
-    cluster.delete(NAMESPACES, unique, None, uid=made["metadata"]["uid"])
+    with own_namespace(cluster, unique) as name:
+        yield name
 
 
 @pytest.fixture

@@ -212,13 +212,23 @@ class Cluster:
         )
 
     def patch(
-        self, resource: Resource, name: str, namespace: str | None, operations: Sequence[Object]
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str | None,
+        operations: Sequence[Object],
+        *,
+        dry_run: bool = False,
     ) -> Object:
         """A JSON Patch (RFC 6902); refused as a whole when a `test` in it fails."""
-        return self._write(
+        query = [("fieldManager", FIELD_MANAGER)]
+        if dry_run:
+            query.append(("dryRun", "All"))
+        send = self._json if dry_run else self._write
+        return send(
             "PATCH",
             resource.path(namespace, name),
-            query=[("fieldManager", FIELD_MANAGER)],
+            query=query,
             body=list(operations),
             content_type="application/json-patch+json",
         )

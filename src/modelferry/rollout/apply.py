@@ -19,6 +19,7 @@ from modelferry.rollout.changes.refusals import when_it_counted
 from modelferry.rollout.objects import stuck
 from modelferry.rollout.objects.field_managers import conflicts, is_made_by_us, taken_over
 from modelferry.rollout.objects.fields import with_value
+from modelferry.rollout.objects.leftovers import leftover
 from modelferry.rollout.watching.findings import Applied
 from modelferry.values import format_names
 
@@ -119,7 +120,8 @@ def _taken_over(cluster: Cluster, placed: Placed) -> Object | None:
     """What is there, with the fields of the tools before us among ours."""
     live = cluster.get(placed.resource, placed.manifest.name, placed.namespace)
     managed = live["metadata"].get("managedFields") if live else None
-    ours = taken_over(managed or (), placed.manifest.api_version)
+    unfit = leftover(placed.body, live) if live else None  # ours, it goes with the apply
+    ours = taken_over(managed or (), placed.manifest.api_version, unfit)
     if live is None or ours is None:
         return live
     version = live["metadata"]["resourceVersion"]

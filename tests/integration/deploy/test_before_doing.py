@@ -19,6 +19,9 @@ Images = tuple[PushedImage, PushedImage]
 DEPLOYMENTS = Resource(
     api_version="apps/v1", kind="Deployment", plural="deployments", namespaced=True
 )
+STATEFUL_SETS = Resource(
+    api_version="apps/v1", kind="StatefulSet", plural="statefulsets", namespaced=True
+)
 CONFIG_MAPS = Resource(api_version="v1", kind="ConfigMap", plural="configmaps", namespaced=True)
 RUNTIME_CLASSES = Resource(
     api_version="node.k8s.io/v1", kind="RuntimeClass", plural="runtimeclasses", namespaced=False
@@ -167,6 +170,47 @@ def test_what_cannot_change_in_place_is_made_anew(
     found = cluster.get(CONFIG_MAPS, "fixed", namespace)
     assert found
     assert (found["data"], found["immutable"]) == ({"a": "2"}, True)
+
+
+RECREATE = ("strategy: {type: Recreate}", "strategy: {type: Recreate, rollingUpdate: null}")
+
+
+@pytest.mark.parametrize("strategy", RECREATE)
+def test_a_strategy_goes_with_all_that_the_cluster_filled_in_for_it(
+    deploy: Deploy, images: Images, cluster: Cluster, namespace: str, strategy: str
+) -> None:
+    def found() -> object:
+        live = cluster.get(DEPLOYMENTS, "score", namespace)
+        assert live
+        return live["spec"]["strategy"]
+
+    deploy(workload(), images[0])
+    rollout = deploy(workload(strategy), images[0])
+    assert "~ spec.strategy.type: RollingUpdate → Recreate" in rollout.diff
+    assert found() == {"type": "Recreate"}
+    with pytest.raises(RolloutFailed) as raised:
+        deploy(workload().replace("serve", "crash"), images[0])
+    assert raised.value.rolled_back
+    assert found() == {"type": "Recreate"}
+
+
+def test_so_it_does_where_kubectl_had_it_or_pods_are_replaced_by_hand(
+    deploy: Deploy, images: Images, cluster: Cluster, namespace: str
+) -> None:
+    kubectl = [("fieldManager", "kubectl-client-side-apply")]
+    body = yaml.safe_load(workload().replace("$IMAGE", str(images[0].ref)))
+    path = DEPLOYMENTS.path(namespace)
+    cluster._transport.json("POST", path, query=kubectl, body=body)
+    state = workload("serviceName: state", kind="StatefulSet").replace("score}", "state}")
+    deploy(workload() + state, images[0])
+    by_hand = "serviceName: state\n  updateStrategy: {type: OnDelete}"
+    deploy(workload(RECREATE[0]) + state.replace("serviceName: state", by_hand), images[0])
+    deployment = cluster.get(DEPLOYMENTS, "score", namespace)
+    stateful = cluster.get(STATEFUL_SETS, "state", namespace)
+    assert deployment
+    assert stateful
+    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+    assert stateful["spec"]["updateStrategy"] == {"type": "OnDelete"}
 
 
 SPEC = {"selector": {"app": "score"}, "ports": [{"port": 80}]}

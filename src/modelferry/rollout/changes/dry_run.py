@@ -19,7 +19,7 @@ from modelferry.rollout.changes.decide import (
     lost_by_replacing,
     settled,
 )
-from modelferry.rollout.changes.placed import Placed, by_need
+from modelferry.rollout.changes.placed import Placed, by_need, with_body
 from modelferry.rollout.changes.refusals import (
     Refusal,
     error_of,
@@ -28,6 +28,8 @@ from modelferry.rollout.changes.refusals import (
     of_old_pods,
 )
 from modelferry.rollout.objects.field_managers import conflicts
+from modelferry.rollout.objects.fields import Path, at, with_value, without
+from modelferry.rollout.objects.leftovers import leftover
 from modelferry.side_by_side import side_by_side
 
 log = logging.getLogger("modelferry.rollout")
@@ -163,6 +165,10 @@ def _in_place(cluster: Cluster, placed: Placed, live: Object | None, force: bool
             wanted, force = settled(placed, live, refused)
             # when it counts it is settled anew: a stranger may have come by then
             return replace(_in_place(cluster, wanted, live, force), force=False)
+        if refused.code == 422 and (unfit := leftover(placed.body, live)):
+            fit = with_body(placed, without(placed.body, unfit))  # it may stand there as null
+            result = _try_without(cluster, fit, live, unfit, force=force)
+            return decided(fit, live, result, force=force)
         if refused.code != 422 or not is_replaceable(placed):
             raise
         if lost := lost_by_replacing(placed, live):
@@ -176,6 +182,20 @@ def _try(cluster: Cluster, placed: Placed, live: Object | None, *, force: bool) 
         placed.resource, placed.body, placed.namespace, dry_run=True, force=force
     )
     return decided(placed, live, result, force=force)
+
+
+def _try_without(
+    cluster: Cluster, placed: Placed, live: Object, unfit: Path, *, force: bool
+) -> Object:
+    """The apply will take `unfit` away; a dry run cannot. So all else is tried beside it, and what
+    comes of that with what is wanted in its place."""
+    place = unfit[:-1]
+    beside = with_value(placed.body, place, at(live, place))
+    tried = cluster.apply(placed.resource, beside, placed.namespace, dry_run=True, force=force)
+    spec = with_value(tried, place, at(placed.body, place))["spec"]
+    name, operations = placed.manifest.name, [{"op": "replace", "path": "/spec", "value": spec}]
+    result = cluster.patch(placed.resource, name, placed.namespace, operations, dry_run=True)
+    return {**result, "metadata": tried["metadata"]}
 
 
 def _try_to_replace(cluster: Cluster, change: Change, live: Object) -> Change | Refusal:

@@ -10,6 +10,7 @@ from typing import Any
 from modelferry.cluster.client import FIELD_MANAGER
 from modelferry.cluster.transport import Refused
 from modelferry.rollout.objects import owned_fields
+from modelferry.rollout.objects.fields import Path, at, with_value
 
 Object = Mapping[str, Any]
 
@@ -57,18 +58,21 @@ def is_scaled(conflict: Conflict, live: Object) -> bool:
     )
 
 
-def taken_over(managed: Sequence[Object], api_version: str) -> list[Object] | None:
-    """`managed` with the fields of the tools before us moved to our own entry; None: nothing to
-    move. As kubectl does for itself when it turns to server-side apply."""
+def taken_over(
+    managed: Sequence[Object], api_version: str, also: Path | None = None
+) -> list[Object] | None:
+    """`managed` with the fields of the tools before us moved to our own entry, and with what is
+    `also` to be ours; None: nothing to move. As kubectl does for itself when it turns to
+    server-side apply."""
     moved = [entry for entry in managed if _is_taken_over(entry, api_version)]
-    if not moved:
+    if not moved and also is None:
         return None
     ours = [entry for entry in managed if _is_ours(entry, api_version)]
     rest = [entry for entry in managed if entry not in moved and entry not in ours]
-    fields: dict[str, Any] = {}
+    fields = owned_fields.of_body(with_value({}, also, None)) if also else {}
     for entry in (*ours, *moved):
         fields = owned_fields.union(fields, entry.get("fieldsV1") or {})
-    base = ours[0] if ours else moved[0]
+    base = next(iter((*ours, *moved)), {"apiVersion": api_version, "fieldsType": "FieldsV1"})
     union = {**base, "manager": FIELD_MANAGER, "operation": "Apply", "fieldsV1": fields}
     return [union, *rest]
 
@@ -79,6 +83,16 @@ def ours(live: Object) -> owned_fields.Fields:
     adopted = taken_over(metadata.get("managedFields") or (), live["apiVersion"])
     holder = {**live, "metadata": {**metadata, **({"managedFields": adopted} if adopted else {})}}
     return owned_fields.of_manager(holder, FIELD_MANAGER)
+
+
+def kept_by_others(live: Object, path: Path) -> bool:
+    """Of a field that leaves our manifest: it, or a part of it, stays."""
+    steps = tuple(f"f:{step}" for step in path)
+    return any(
+        at(entry.get("fieldsV1"), steps) is not None
+        for entry in live["metadata"].get("managedFields") or ()
+        if not _is_ours(entry, live["apiVersion"]) and not _is_taken_over(entry, live["apiVersion"])
+    )
 
 
 def is_made_by_us(body: Object) -> bool:

@@ -35,13 +35,14 @@ _USUAL = re.compile(
 def guess_placements(
     paths: Iterable[PurePosixPath], released: Iterable[ReleasedLayer]
 ) -> Placements | None:
-    """For a start before the app is built: where the last release has them, else in folders that
-    no base image brings. None where one had to know the image."""
+    """For a start before the app is built: where the last release has them, or others of the same
+    folder, else in folders that no base image brings. None where one had to know the image."""
     records = [layer.model for layer in released if layer.model]
     before = {
         file.path: _placement(file.place, record) for record in records for file in record.files
     }
-    guess = {path: before.get(path) or _made_by_us(path) for path in paths}
+    beside = {path.parent: placement for path, placement in before.items()}
+    guess = {path: before.get(path) or _near(path, beside) or _made_by_us(path) for path in paths}
     found = {path: placement for path, placement in guess.items() if placement}
     return found if len(found) == len(guess) else None
 
@@ -49,6 +50,17 @@ def guess_placements(
 def _placement(place: PurePosixPath, record: ModelRecord) -> Placement:
     parents = tuple(folder for folder in record.folders if folder.path in place.parents)
     return Placement(path=place, folders=parents)
+
+
+def _near(path: PurePosixPath, beside: Placements) -> Placement | None:
+    """In a folder that the model had, or in one of its own below that. `beside`: by folder, where
+    some file of it lies."""
+    for folder in path.parents[:-1]:
+        if known := beside.get(folder):
+            real, rest = known.path.parent, path.relative_to(folder)
+            made = (Folder(path=real / each) for each in reversed(rest.parents[:-1]))
+            return Placement(path=real / rest, folders=(*known.folders, *made))
+    return None
 
 
 def _made_by_us(path: PurePosixPath) -> Placement | None:

@@ -5,10 +5,13 @@ import json
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+import pytest
+
 from modelferry.artifacts import ModelFile
 from modelferry.image.compose import AppImage, ModelLayer, compose
 from modelferry.image.layer import Folder, LayerFile, LayerView, make_layer
-from modelferry.image.model_layers import bounded, find_released, model_layer
+from modelferry.image.model_layers import bounded, find_released, guess_placements, model_layer
+from modelferry.image.placement import Placement
 from modelferry.image.released import MODELS, ReleasedLayer, compose_app, read_layers
 from modelferry.image.stream import Sums
 from modelferry.values import Digest
@@ -74,3 +77,30 @@ def test_many_layers_share_what_a_manifest_can_tell() -> None:
     image = compose(APP, layers)
     assert len(image.manifest_bytes) < 128 << 10
     assert len(json.loads(image.manifest_bytes)["layers"]) == 64
+
+
+LIB = (Folder(path=PurePosixPath("/usr")), Folder(path=PurePosixPath("/usr/lib"), mode=0o751))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "place", "made"),
+    [
+        ("/lib/v1.bin", "/usr/lib/v1.bin", ()),
+        ("/lib/v2.bin", "/usr/lib/v2.bin", ()),
+        ("/lib/v3/a/m.bin", "/usr/lib/v3/a/m.bin", ("/usr/lib/v3", "/usr/lib/v3/a")),
+    ],
+)
+def test_a_new_name_is_expected_where_the_others_of_its_folder_are(
+    wanted: str, place: str, made: tuple[str, ...]
+) -> None:
+    """Also where the image's own links lead there."""
+    asked = file(PurePosixPath("/lib/v1.bin"))
+    found = release(
+        [make_layer((LayerFile(path=PurePosixPath("/usr/lib/v1.bin"), folders=LIB, file=asked),))]
+    )
+    folders = (*LIB, *(Folder(path=PurePosixPath(path)) for path in made))
+    path = PurePosixPath(wanted)
+    assert guess_placements([path], found) == {
+        path: Placement(path=PurePosixPath(place), folders=folders)
+    }
+    assert guess_placements([PurePosixPath("/opt/v1.bin")], found) is None

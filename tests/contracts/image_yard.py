@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -156,14 +157,35 @@ class Yard:
     def run(self, image: str, *command: str) -> str:
         return run_in(self.engine, image, *command)
 
+    def forget(self) -> None:
+        """The images, and the build steps whose words name this yard, with all that is upon them:
+        others use this engine too."""
+        self._remove_images()
+        api = self.engine.client.api
+        forgotten: set[str] = set()  # a step goes only after those that were made upon it
+        deadline = time.monotonic() + 60
+        while made := [
+            record["ID"]
+            for record in api.df()["BuildCache"]
+            if self.name in record.get("Description", "") or record.get("Parent") in forgotten
+        ]:
+            for record in made:
+                forgotten.add(record)
+                api.prune_builds(filters={"id": record}, all=True)
+            assert time.monotonic() < deadline, made
+        assert forgotten
+
     def close(self) -> None:
         """Remove the images; what the product itself has to remove must be gone."""
+        self._remove_images()
+        mark = {"label": f"modelferry.run={self.name}"}
+        assert self.engine.client.containers.list(all=True, filters=mark) == []
+
+    def _remove_images(self) -> None:
         self.images.release()
         client = self.engine.client
         for image in client.images.list(filters={"label": f"{MADE_BY}={self.name}"}):
             client.images.remove(image.id, force=True)
-        mark = {"label": f"modelferry.run={self.name}"}
-        assert client.containers.list(all=True, filters=mark) == []
 
 
 def run_in(engine: Engine, image: str, *command: str) -> str:

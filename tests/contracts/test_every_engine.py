@@ -234,12 +234,14 @@ def test_an_engine_that_lacks_the_apps_layers_gets_them_too(
     """Somebody's prune, say. A builder elsewhere keeps no cache in the engine, but hands over
     plain layers; the containerd store gets compressed ones, as its own builder makes them."""
     compressed = yard.engine.facts.store == "containerd"
+    own = f"/srv/{yard.name}.txt"  # in the words of the last step: nothing else is upon it
+    yard.write("Dockerfile", f'{SMALL}\nCOPY app.txt {own}\nCMD ["cat", "{own}"]')
     spec = replace(yard.spec(), builder="docker" if compressed else testbed["TESTBED_BUILDKIT"])
     app = build_app(spec, yard.images, "app", temp=tmp_path, workspace=yard.context)
     saved = whole_app(yard.engine, app, tmp_path)
     yard.engine.client.images.remove(app, force=True)
     if compressed:
-        yard.engine.client.api.prune_builds()  # an engine of the tests alone
+        yard.forget()
     composed = compose(saved.image, (), labels=(("a", "b"),))
     if not known:
         monkeypatch.setattr(load, "lacking", lambda *_, **__: ())

@@ -4,7 +4,6 @@ neither built nor sent again."""
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,7 +17,7 @@ from modelferry.last_release.read import read_pushed_app
 from modelferry.plan.spec import PushPlan
 from testbed import buildkit, gotools, web
 from tests.contracts.conftest import Connect, MakeYard
-from tests.contracts.image_yard import MADE_BY, SMALL
+from tests.contracts.image_yard import SMALL
 from tests.contracts.release_yard import Release, ReleaseYard
 
 DOCKERFILE = f"""\
@@ -95,7 +94,7 @@ def test_an_engine_that_lost_its_cache(yard: ReleaseYard, caplog: pytest.LogCapt
     yard.yard.write("Dockerfile", DOCKERFILE.replace("RUN cat", f"RUN : {name} && cat"))
     model = yard.yard.model("/model/m", size=100_000)
     first = yard.release(model)
-    forget(yard, name)
+    yard.yard.forget()
     caplog.clear()
     yard.yard.write("app.txt", "new code")
     code = yard.release(model)
@@ -103,26 +102,6 @@ def test_an_engine_that_lost_its_cache(yard: ReleaseYard, caplog: pytest.LogCapt
     assert code.pushed.uploaded_bytes < 20_000
     assert yard.yard.run(code.image.engine_id) == "new code"
     assert yard.yard.run(code.image.engine_id, "cat", "/made/by-requirements") != ""
-
-
-def forget(yard: ReleaseYard, mark: str) -> None:
-    """This test's images and build steps, in an engine that others use too."""
-    client = yard.yard.engine.client
-    yard.yard.images.release()
-    for image in client.images.list(filters={"label": f"{MADE_BY}={mark}"}):
-        client.images.remove(image.id, force=True)
-    forgotten: set[str] = set()  # a step goes only after those that were made upon it
-    deadline = time.monotonic() + 60
-    while made := [
-        record["ID"]
-        for record in client.api.df()["BuildCache"]
-        if mark in record.get("Description", "") or record.get("Parent") in forgotten
-    ]:
-        for record in made:
-            forgotten.add(record)
-            client.api.prune_builds(filters={"id": record}, all=True)
-        assert time.monotonic() < deadline, made
-    assert forgotten
 
 
 def test_a_build_with_a_date_gives_the_same_layers_anywhere(

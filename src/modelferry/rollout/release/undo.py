@@ -226,7 +226,7 @@ def _restore(
 ) -> tuple[list[Applied], list[str]]:
     """What cannot be brought back does not keep the others from coming back."""
     answers = dry_run.ask(cluster, wanted)
-    problems = [str(refusal) for refusal in answers.refusals]
+    problems = [_told(refusal.placed, refusal.refused) for refusal in answers.refusals]
     applied: list[Applied] = []
     for change in answers.planned:
         try:

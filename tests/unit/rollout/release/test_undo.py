@@ -107,19 +107,34 @@ def test_after_a_rollback_that_failed_each_advice_stands_once() -> None:
     assert both.seen == "exit 1\n\nThe rollback: not as before\n- a claim"
 
 
-def test_what_cannot_be_removed_is_told_with_its_place_and_what_to_do() -> None:
-    def delete(*_: object, **__: object) -> None:
-        message = 'admission webhook "a.b" denied the request: it is kept'
-        raise Refused(f"the cluster refused: {message}", code=403, status={"message": message})
-
+def config_map() -> Placed:
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", "uid": "1"}}
-    placed = Placed(
+    return Placed(
         manifest=ManifestObject(body=body, file="a.yaml", line=7, lines={}),
         resource=Resource(api_version="v1", kind="ConfigMap", plural="configmaps", namespaced=True),
         namespace="n",
     )
-    cluster = cast("Cluster", SimpleNamespace(delete=delete))
-    [problem] = undo.remove_all(cluster, [placed], {placed.key: body}, 0.0)
+
+
+def refuse(*_: object, **__: object) -> None:
+    message = 'admission webhook "a.b" denied the request: it is kept'
+    raise Refused(f"the cluster refused: {message}", code=403, status={"message": message})
+
+
+def test_what_cannot_be_removed_is_told_with_its_place_and_what_to_do() -> None:
+    cluster = cast("Cluster", SimpleNamespace(delete=refuse))
+    placed = config_map()
+    [problem] = undo.remove_all(cluster, [placed], {placed.key: placed.body}, 0.0)
+    is_told_with_what_to_do(problem)
+
+
+def test_so_is_what_cannot_be_brought_back() -> None:
+    cluster = cast("Cluster", SimpleNamespace(get=lambda *_: None, apply=refuse))
+    _, [problem] = undo._restore(cluster, [config_map()], 0.0, set())
+    is_told_with_what_to_do(problem)
+
+
+def is_told_with_what_to_do(problem: str) -> None:
     first, second = problem.splitlines()
     assert first.startswith("a.yaml:7: the cluster refused configmap/x: admission webhook")
     assert second.strip().startswith("Satisfy this rule")

@@ -143,10 +143,12 @@ class PushedImage:
     reused: bool = False  # a release of before, taken as it is
 
 
-def as_pushed(image: str) -> PushedImage | None:
+def as_pushed(image: str, model_version: str = "") -> PushedImage | None:
     """An image that was deployed before; None for one that is known by its tag alone."""
     ref = ImageRef.parse(image)
-    return PushedImage(ref=ref, digest=ref.digest, tags=()) if ref.digest else None
+    if not ref.digest:
+        return None
+    return PushedImage(ref=ref, digest=ref.digest, tags=(), model_version=model_version)
 
 
 class RolloutState(StrEnum):
@@ -167,4 +169,5 @@ class Rollout:
     notices: tuple[str, ...] = ()  # what a person should know although all went well
     release: int | None = None  # its number in the history, if one is kept
     image: str | None = None  # of a rollback by hand: what runs now, by digest
+    model_version: str = ""  # the one in it
     of: int | None = None  # the release that it returned to

@@ -149,7 +149,8 @@ def _roll_back(plan: Plan, spec: RollbackPlan, recorder: Recorder) -> None:
             return
         rollout = roll_back(spec, plan.context)
         note.figure = f"{rollout.state}: {format_names(rollout.objects)}"
-    recorder.note(rollout=rollout, pushed=as_pushed(rollout.image) if rollout.image else None)
+    image = as_pushed(rollout.image, rollout.model_version) if rollout.image else None
+    recorder.note(rollout=rollout, pushed=image)
 
 
 def _fetch(plan: Plan, ready: Ready, recorder: Recorder) -> OpenModel | None:

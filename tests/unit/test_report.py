@@ -87,8 +87,9 @@ def test_outputs_of_a_whole_run() -> None:
 
 def test_a_rollback_by_hand_tells_what_runs_now() -> None:
     back = replace(ROLLOUT, state=RolloutState.ROLLED_BACK, release=7, of=3, image=str(REF))
-    report = RunReport(rollout=back, pushed=as_pushed(str(REF)))
+    report = RunReport(rollout=back, pushed=as_pushed(str(REF), "3"))
     values = outputs(report, "r")
+    assert values["model-version"] == "3"
     assert (values["image"], values["digest"], values["tags"]) == (str(REF), DIGEST, "")
     assert values["rollout"] == "rolled-back"
     text = summary(report)

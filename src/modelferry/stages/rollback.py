@@ -79,6 +79,7 @@ def roll_back(plan: RollbackPlan, context: RunContext) -> Rollout:
         diff=way.told,
         release=now.number,
         image=way.pin,
+        model_version=target.model_version,
         of=target.number,
     )
 

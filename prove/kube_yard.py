@@ -28,6 +28,7 @@ from modelferry.rollout.watching import evidence, watch
 from modelferry.rollout.watching.board import Board
 from modelferry.rollout.watching.findings import Applied
 from modelferry.values import Secret
+from testbed import layout
 
 Body = dict[str, Any]
 
@@ -117,10 +118,11 @@ def _pushed(env: Mapping[str, str]) -> str:
     """The testbed's base image where the nodes can pull it, by digest."""
     host, login = env["TESTBED_REGISTRY"], env["TESTBED_REGISTRY_USERNAME"]
     login += f":{env['TESTBED_REGISTRY_PASSWORD']}"
-    digest = registry(env).head_manifest(_NAME, "1")
-    if digest is None:
-        _push(env["TESTBED_BASE_IMAGE"], f"{host}/{_NAME}:1", host, login)
+    with layout.locked(_NAME):  # by whoever comes first of those that run side by side
         digest = registry(env).head_manifest(_NAME, "1")
+        if digest is None:
+            _push(env["TESTBED_BASE_IMAGE"], f"{host}/{_NAME}:1", host, login)
+            digest = registry(env).head_manifest(_NAME, "1")
     return f"{host}/{_NAME}@{digest}"
 
 

@@ -1,5 +1,6 @@
 """Rollouts that must be green, and rollouts that must be red, with what surrounds them in life."""
 
+import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -72,7 +73,7 @@ def _old_and_new(image: str, script: str, *around: Body, replicas: int | None = 
 
 
 _QUOTA_OF_ONE = w.of("v1", "ResourceQuota", "one", spec={"hard": {"pods": "1"}})
-_NODE_PORT = 18_943  # of which a node has one
+_NODE_PORT = 20_000 + os.getpid() % 10_000  # a node has one of each, for all that run beside us
 _GRACEFULLY_S = 45  # to end with what it serves
 
 

@@ -239,7 +239,7 @@ def test_a_cancel_stops_the_readers_and_leaves_nothing(
     started = time.monotonic()
     with pytest.raises(Cancelled):
         job.fetch()
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 10
     assert job.left == []
 
 

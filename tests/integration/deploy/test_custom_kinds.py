@@ -147,7 +147,8 @@ def test_one_that_nobody_minds_is_ready_in_the_end(
     deploy: Deploy, images: Images, kind: Resource
 ) -> None:
     manifest = MANIFEST.replace("GROUP/v1", kind.api_version).replace("VERSION", "1")
-    deploy(manifest, images[0])
     began = time.monotonic()
     deploy(manifest, images[0])
-    assert time.monotonic() - began < 9  # nothing of it changed: nothing is waited for
+    ended = time.monotonic()
+    deploy(manifest, images[0])  # nothing of it changed: nothing is waited for
+    assert time.monotonic() - ended < (ended - began) / 2

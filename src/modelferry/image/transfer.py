@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from functools import partial
@@ -48,14 +48,15 @@ class Transfer:
         reader: Reader,
         *,
         released: Sequence[ReleasedLayer] = (),
+        sums: Mapping[str, str] | None = None,
         upload: UploadBlob | None = None,
         load_into: RunImages | None = None,
     ) -> None:
-        """`released`: model layers that the registry has. Without `upload` or `load_into` nothing
-        goes there."""
+        """`released`: model layers that the registry has. `sums`: SHA-256 of files, by URI, where
+        they are known before. Without `upload` or `load_into` nothing goes there."""
         self.placements, self.uploaded_bytes = placements, 0
         self._began_s = time.monotonic()
-        self._reader, self._lock = reader, threading.Lock()
+        self._reader, self._sums, self._lock = reader, sums or {}, threading.Lock()
         self._composed: Future[Composition] = Future()
         self._loading = load_into is not None
         self._on_reloaded: OnBytes | None = None
@@ -113,8 +114,8 @@ class Transfer:
     def _sum_of(self, file: ModelFile) -> str | None:
         """Of a file at hand, whose mark is new with every checkout: to read it costs less than to
         send it."""
-        if not file.uri.startswith("file:"):
-            return None
+        if file.uri in self._sums or not file.uri.startswith("file:"):
+            return self._sums.get(file.uri)
         total, read = hashlib.sha256(), self._reader(_unseen, WINDOW_BYTES)
         try:
             for body in read([(file, 0, file.size_bytes)]):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from modelferry.image.compose import Pairs, canonical_json
@@ -28,6 +28,7 @@ _TOLD = 8  # of the parts that changed, in a line
 class BuildKey:
     digest: str  # hex; of everything that decides the image and its verdict
     parts: Mapping[str, str]  # by what people call them: a short digest, of the model its version
+    sums: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of `file:` models, by URI
 
     @property
     def annotations(self) -> Pairs:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from modelferry.last_release.changed import BuildKey, parts_of
 from modelferry.plan.spec import ModelPlan, Plan
 from modelferry.values import ImageRef
 
+_IN_WORKSPACE = "file"  # a model's scheme
 # What pytest reads on its way to the tests that are named.
 _PYTEST_FILES = ("conftest.py", "pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
 
@@ -52,6 +53,7 @@ def build_key(
     return BuildKey(
         digest=hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest(),
         parts=parts_of(facts, model.version if model else None, build.labels),
+        sums=_sums(facts["model"]),
     )
 
 
@@ -121,8 +123,9 @@ def _model(model: ModelPlan, files: Iterable[ModelFile], workspace: Path) -> dic
 def _model_file(file: ModelFile, workspace: Path) -> dict[str, Any]:
     scheme, _, path = file.uri.partition(":")
     identity = file.version_id or file.etag
-    if scheme == "file":  # its mark is new with every checkout
-        identity = path_digest(workspace / path)
+    if scheme == _IN_WORKSPACE:  # its mark is new with every checkout
+        with (workspace / path).open("rb") as content:
+            identity = hashlib.file_digest(content, "sha256").hexdigest()
     elif identity is None:
         raise NoBuildKey(f"{file.uri} has neither version nor ETag")
     return {
@@ -130,6 +133,15 @@ def _model_file(file: ModelFile, workspace: Path) -> dict[str, Any]:
         "path": str(file.image_path),
         "size": file.size_bytes,
         "identity": identity,
+    }
+
+
+def _sums(model: Mapping[str, Any] | None) -> dict[str, str]:
+    files = model["files"] if model else ()
+    return {
+        file["uri"]: file["identity"]
+        for file in files
+        if file["uri"].startswith(f"{_IN_WORKSPACE}:")
     }
 
 

@@ -169,6 +169,7 @@ class Carrier:
             placements,
             self._model.reader if self._model else _nothing_to_read,
             released=self._released.models(),
+            sums=self._key.sums if self._key else {},
             upload=partial(to.registry.upload_blob, to.push.repository) if to else None,
             load_into=self._load_into,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -85,6 +86,26 @@ def test_a_load_of_an_unchanged_model_has_the_whole_window_and_a_meter(
     assert meters.counted == (SIZE if lacks else 0)
 
 
+@pytest.mark.parametrize("read_before", [True, False])
+def test_a_file_of_the_workspace_is_read_once_to_be_known(read_before: bool) -> None:
+    """Each checkout marks it anew; who made the build key has read it."""
+    storage = WorkspaceStorage(model=SIZE)
+    sha256 = hashlib.sha256(storage.data["model"]).hexdigest()
+    known, view = released(storage, sha256), storage.view()
+    again = replace(view.files[0].file, etag='"2"')
+    moving = Transfer(
+        (again,),
+        {again.image_path: Placement(path=again.image_path, folders=view.folders)},
+        lambda _, __: storage.read,
+        released=(known,),
+        sums={again.uri: sha256} if read_before else None,
+    )
+    (layer,), _ = moving.layers()
+    moving.finish(image_of([layer]))
+    assert layer.layer.descriptor == known.descriptor
+    assert len(storage.readings) == (0 if read_before else 1)
+
+
 class MarkedStorage(Storage):
     """With ETags: an unchanged file is known as such."""
 
@@ -92,8 +113,13 @@ class MarkedStorage(Storage):
         return replace(super().file(name), etag='"1"')
 
 
-def released(storage: Storage) -> ReleasedLayer:
-    sums = Sums(layer=Digest("sha256:" + "1" * 64), files=("ab" * 32,))
+class WorkspaceStorage(Storage):
+    def file(self, name: str) -> ModelFile:
+        return replace(super().file(name), uri=f"file:{name}", etag='"1"')
+
+
+def released(storage: Storage, sha256: str = "ab" * 32) -> ReleasedLayer:
+    sums = Sums(layer=Digest("sha256:" + "1" * 64), files=(sha256,))
     layer = model_layer(storage.view(), sums, lambda start, stop: b"", None)
     image = image_of([layer])
     (found,) = read_layers([layer.layer.descriptor], image.config_bytes, "team/app")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -10,6 +11,7 @@ import pytest
 
 from modelferry.artifacts import ModelFile, ResolvedModel
 from modelferry.inputs import from_values
+from modelferry.last_release.changed import BuildKey
 from modelferry.last_release.key import NoBuildKey, build_key
 from modelferry.plan import RunContext, make_plan
 from modelferry.values import ImageRef
@@ -52,7 +54,7 @@ def workspace(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def key_of(workspace: Path, reasons: list[str]) -> KeyOf:
+def key_of(workspace: Path, reasons: list[str], keys: list[BuildKey]) -> KeyOf:
     def key(
         given: Mapping[str, str] | None = None,
         *,
@@ -79,7 +81,8 @@ def key_of(workspace: Path, reasons: list[str]) -> KeyOf:
             return bases.get(str(image).removeprefix("docker.io/library/"))
 
         try:
-            return build_key(plan, plan.build, resolved, digest_of, platform=platform).digest
+            keys.append(build_key(plan, plan.build, resolved, digest_of, platform=platform))
+            return keys[-1].digest
         except NoBuildKey as error:
             reasons.append(str(error))
             return None
@@ -90,6 +93,12 @@ def key_of(workspace: Path, reasons: list[str]) -> KeyOf:
 @pytest.fixture
 def reasons() -> list[str]:
     """Why there was no key."""
+    return []
+
+
+@pytest.fixture
+def keys() -> list[BuildKey]:
+    """All that were made."""
     return []
 
 
@@ -213,13 +222,16 @@ def test_a_command_may_read_the_whole_workspace(key_of: KeyOf, workspace: Path) 
     assert key_of(command) not in (None, before)
 
 
-def test_a_model_of_the_workspace_is_known_by_its_content(key_of: KeyOf, workspace: Path) -> None:
+def test_a_model_of_the_workspace_is_known_by_its_content(
+    key_of: KeyOf, workspace: Path, keys: list[BuildKey]
+) -> None:
     path = workspace / "other/m.onnx"
     path.write_bytes(b"weights")
     local = replace(MODEL, uri="file:other/m.onnx", etag='"1"')
     given = {"model": "file:other/m.onnx"}
     before = key_of(given, model=local)
     assert key_of(given, model=replace(local, etag='"2"')) == before
+    assert keys[-1].sums == {"file:other/m.onnx": hashlib.sha256(b"weights").hexdigest()}
     path.write_bytes(b"heavier")
     assert key_of(given, model=local) not in (None, before)
 

@@ -172,6 +172,28 @@ def test_what_cannot_change_in_place_is_made_anew(
     assert (found["data"], found["immutable"]) == ({"a": "2"}, True)
 
 
+def test_what_another_run_makes_meanwhile_is_looked_at_again(
+    deploy: Deploy,
+    images: Images,
+    cluster: Cluster,
+    namespace: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    theirs = yaml.safe_load(document("ConfigMap", name="fixed", immutable=True, data={"a": "1"}))
+    get, made = Cluster.get, list[object]()
+
+    def overtaken(self: Cluster, resource: Resource, name: str, where: str | None) -> object:
+        live = get(self, resource, name, where)
+        if name == "fixed" and not made:
+            made.append(cluster.apply(CONFIG_MAPS, theirs, namespace))
+        return live
+
+    monkeypatch.setattr(Cluster, "get", overtaken)
+    ours = document("ConfigMap", name="fixed", immutable=True, data={"a": "2"})
+    rollout = deploy(ours + workload(), images[0])
+    assert "± configmap/fixed" in rollout.diff
+
+
 RECREATE = ("strategy: {type: Recreate}", "strategy: {type: Recreate, rollingUpdate: null}")
 
 

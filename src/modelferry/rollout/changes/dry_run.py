@@ -35,6 +35,7 @@ from modelferry.side_by_side import side_by_side
 log = logging.getLogger("modelferry.rollout")
 
 Object = Mapping[str, Any]
+_LOOKS_AGAIN = 3  # at an object that others replace meanwhile
 Tolerate = Callable[[Refused], str]  # why it may not come when it counts; else empty
 
 
@@ -115,7 +116,7 @@ def _unchecked(cluster: Cluster, refusal: Refusal, why: str) -> Change:
     if refusal.change is not None:
         return refusal.change
     placed = refusal.placed
-    live = cluster.get(placed.resource, placed.manifest.name, placed.namespace)
+    live = _live(cluster, placed)
     return Change(placed=placed, action=Action.UNCHECKED, live=live, why=why)
 
 
@@ -140,7 +141,34 @@ def _words(message: str) -> str:
 def _look(
     cluster: Cluster, placed: Placed, force: bool, scaled: Collection[str]
 ) -> Change | Refusal:
-    live = cluster.get(placed.resource, placed.manifest.name, placed.namespace)
+    """Another run may have replaced it between two questions: a refusal counts for what was looked
+    at alone."""
+    live = _live(cluster, placed)
+    for _ in range(_LOOKS_AGAIN):
+        try:
+            return _judge(cluster, placed, live, force, scaled)
+        except Refused:
+            seen, live = live, _live(cluster, placed)
+            if _uid(live) == _uid(seen):
+                raise
+    return _judge(cluster, placed, live, force, scaled)
+
+
+def _live(cluster: Cluster, placed: Placed) -> Object | None:
+    return cluster.get(placed.resource, placed.manifest.name, placed.namespace)
+
+
+def _uid(live: Object | None) -> str | None:
+    return live["metadata"]["uid"] if live is not None else None
+
+
+def _judge(
+    cluster: Cluster,
+    placed: Placed,
+    live: Object | None,
+    force: bool,
+    scaled: Collection[str],
+) -> Change | Refusal:
     if live is not None and "deletionTimestamp" in live["metadata"]:
         why = "the one that is there is being deleted"
         change = Change(placed=placed, action=Action.REPLACE, live=live, why=why)

@@ -90,7 +90,7 @@ def test_the_tutorial_end_to_end_and_once_more(
     inputs = access | {
         "model": "\n".join(lines),
         "context": "flaskwebapp",
-        "repository": f"{unique}/model-api",
+        "repository": "model-api",
         "unit-tests": "python -m pytest /code/tests/unit",
         "health-path": "/version",
         "checks": "POST /score image=@flaskwebapp/tests/integration/blue.png contains blue",
@@ -105,7 +105,7 @@ def test_the_tutorial_end_to_end_and_once_more(
         assert finished.step.errors() == []
         assert finished.left_over == ""
         assert finished.outputs["rollout"] == "succeeded"
-        registry.manifest(f"{unique}/model-api", finished.outputs["digest"])
+        registry.manifest("model-api", finished.outputs["digest"])
         assert cluster.images() == {finished.outputs["image"]}
         for name, content in files.items():
             assert cluster.sha256_in_pod(f"/code/{name}") == sha256(content).hexdigest()

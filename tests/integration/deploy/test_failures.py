@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from modelferry.artifacts import PushedImage, Rollout
 from modelferry.cluster.client import Cluster
-from modelferry.cluster.resources import PODS, Resource
+from modelferry.cluster.resources import NAMESPACES, PODS, Resource
 from modelferry.errors import InputError, RolloutError, RolloutFailed
 from modelferry.rollout.watching import telling
 from modelferry.values import Digest
@@ -292,6 +294,34 @@ def test_what_keeps_a_pod_is_told_long_before_the_time_is_up(
     assert before.count("Readiness probe failed: HTTP probe failed with statuscode: 500") == 1
     assert before.count("  | the weights are not there yet") == 1
     assert re.search(r"pod score-\S+ \(deployment/score\): container score is not ready", before)
+
+
+def test_a_namespace_that_is_deleted_meanwhile_is_told_at_once(
+    deploy: Deploy, images: Images, cluster: Cluster, namespace: str
+) -> None:
+    """Its pods take 30 s to end, and no controller says a word."""
+    manifest = workload("Deployment", mode="sick").replace("Seconds: 0", "Seconds: 30")
+    deleted_at: list[float] = []
+
+    def pods() -> tuple[Mapping[str, Any], ...]:
+        return cluster.list(PODS, namespace)[0]
+
+    def delete() -> None:
+        while not any(pod["status"].get("phase") == "Running" for pod in pods()):
+            time.sleep(0.2)
+        found = cluster.get(NAMESPACES, namespace, None)
+        assert found
+        deleted_at.append(time.monotonic())
+        cluster.delete(NAMESPACES, namespace, None, uid=found["metadata"]["uid"])
+
+    deleting = threading.Thread(target=delete)
+    deleting.start()
+    with pytest.raises(RolloutFailed, match=f"namespace {namespace} is being deleted") as raised:
+        deploy(manifest, images[0])
+    took_s = time.monotonic() - deleted_at[0]
+    deleting.join()
+    assert took_s < 10
+    assert "make it anew" in raised.value.do
 
 
 def test_a_failing_check(deploy: Deploy, images: Images) -> None:

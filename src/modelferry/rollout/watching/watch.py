@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from modelferry.cluster.client import Cluster
-from modelferry.cluster.resources import EVENTS, PODS, REPLICA_SETS
+from modelferry.cluster.resources import EVENTS, NAMESPACES, PODS, REPLICA_SETS
+from modelferry.errors import RolloutFailed
 from modelferry.progress import heartbeat
 from modelferry.rollout.watching.board import Board
 from modelferry.rollout.watching.feed import Feed, News
 from modelferry.rollout.watching.findings import Applied, Outcome
+from modelferry.rollout.watching.grounds import Grounds
 from modelferry.rollout.watching.inventory import Place
 from modelferry.rollout.watching.states import Done
 from modelferry.rollout.watching.telling import LastLines, Teller
@@ -96,12 +98,19 @@ class _Sight:
         self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
         self._feeds = [Feed(cluster, at, self._news, clock) for at in _places(board.targets)]
         self._listed_at: dict[Place, float] = {}
+        names = {name for _, name in _places(board.targets) if name}
+        self._grounds = Grounds(cluster, names, self._refuse)
+
+    def _refuse(self, error: RolloutFailed) -> None:
+        self._news.put(News(place=(NAMESPACES, None), kind="refused", content=error))
 
     def open(self) -> None:
+        self._grounds.start()
         for feed in self._feeds:
             feed.start()
 
     def close(self) -> None:
+        self._grounds.stop()
         for feed in self._feeds:
             feed.stop()
 

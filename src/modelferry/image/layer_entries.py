@@ -6,7 +6,6 @@ Whiteouts and opaque folders: image-spec, layer.md.
 from __future__ import annotations
 
 import json
-import posixpath
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -41,8 +40,8 @@ Traces = Mapping[str, Trace]  # by absolute path
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """What a former run remembered of a layer: all that it says of `paths`, and of whatever lies in
-    `folders`. There, a name that only has something below it is in `traces` as NOTHING, so that one
-    that is not in them has nothing below it either."""
+    `folders`, all of whose parents are among them. There, a name that only has something below it
+    is in `traces` as NOTHING, so that one that is not in them has nothing below it either."""
 
     paths: frozenset[str]
     traces: Traces
@@ -50,18 +49,18 @@ class Record:
 
     def at(self, path: str) -> Trace | None:
         """None where it does not tell."""
-        if path in self.paths:
+        if path in self.paths or _folder_of(path) in self.folders:
             return self.traces.get(path, NOTHING)
         for folder, step in _steps(path):
             if folder not in self.folders:
-                return None
+                break
             if step not in self.traces:
                 return NOTHING
-        return self.traces.get(path, NOTHING)
+        return None
 
     def lists(self, folder: str) -> bool:
         """Whether it tells of all that lies there."""
-        return self.at(posixpath.join(folder, _NOBODYS_NAME)) is not None
+        return self.at(f"{folder.rstrip('/')}/{_NOBODYS_NAME}") is not None
 
 
 class LayerEntries:
@@ -96,7 +95,7 @@ class LayerEntries:
     def record(self, paths: Collection[str]) -> Record:
         """To be remembered for the next run, whose model may have other names."""
         said = {path: self.at(path) for path in paths}
-        folders = frozenset(posixpath.dirname(path) for path in paths)
+        folders = frozenset(map(_folder_of, paths))
         if self._traces is None and self._record:
             known = self._record.traces
             folders = frozenset(filter(self._record.lists, folders))
@@ -117,6 +116,10 @@ def _listed(traces: Traces, folders: Collection[str]) -> dict[str, Trace]:
                 break
             found[step] = traces.get(step, NOTHING)
     return found
+
+
+def _folder_of(path: str) -> str:
+    return path.rpartition("/")[0] or "/"
 
 
 def _steps(path: str) -> Iterator[tuple[str, str]]:

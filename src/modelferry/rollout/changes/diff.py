@@ -219,10 +219,21 @@ class _Shapes:
     def at(self, key: Any) -> _Shapes:
         return _Shapes(_inner(self.before, key), _inner(self.after, key))
 
+    def is_filled_in(self, key: Any, before: Any, after: Any) -> bool:
+        """A field that comes or goes, and that nobody wrote: the server's own."""
+        comes = before is _ABSENT and _lacks(self.after, key)
+        goes = after is _ABSENT and _lacks(self.before, key) and _lacks(self.after, key)
+        return comes or goes
+
 
 def _inner(shape: Any, key: Any) -> Any:
     found = shape if isinstance(shape, Mapping) else _named(shape) or {}
     return found.get(key, _ABSENT)
+
+
+def _lacks(shape: Any, key: Any) -> bool:
+    """For certain: of a list's items it may be the server that gave them their names."""
+    return isinstance(shape, Mapping) and key not in shape
 
 
 def _shaped(value: Any, shape: Any) -> Any:
@@ -243,7 +254,8 @@ def _compare(path: str, before: Any, after: Any, shapes: _Shapes) -> Iterator[_E
             if "." in str(key) or "/" in str(key):
                 inner = f"{path}[{key}]"
             sides = (before.get(key, _ABSENT), after.get(key, _ABSENT))
-            yield from _compare(inner, *sides, shapes.at(key))
+            if not shapes.is_filled_in(key, *sides):
+                yield from _compare(inner, *sides, shapes.at(key))
     elif (old := _named(before)) is not None and (new := _named(after)) is not None:
         for key in dict.fromkeys((*new, *old)):
             inner = f"{path}[{key}]"

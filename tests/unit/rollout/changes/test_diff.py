@@ -151,6 +151,39 @@ def test_of_what_comes_or_goes_the_servers_defaults_are_not_shown() -> None:
     assert lines(goes)[1:] == ["- spec.ports: [{containerPort: 80}]"]
 
 
+def test_what_the_server_fills_in_or_takes_away_by_itself_is_not_shown() -> None:
+    rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%"}}
+    recreate = {"type": "Recreate"}
+    for before, after in ((rolling, recreate), (recreate, rolling)):
+        fields = {"f:spec": {"f:strategy": {"f:type": {}}}}
+        ours = {"manager": "modelferry", "operation": "Apply", "apiVersion": "v1"}
+        managed = {"metadata": {"managedFields": [{**ours, "fieldsV1": fields}]}}
+        served = {"strategy": after, "newDefault": 1}
+        found = change("Deployment", {"spec": {"strategy": before}} | managed, {"spec": served})
+        written = {"spec": {"strategy": {"type": after["type"]}}}
+        manifest = replace(found.placed.manifest, body=found.placed.body | written)
+        found = replace(found, placed=replace(found.placed, manifest=manifest))
+        assert lines(found)[1:] == [f"~ spec.strategy.type: {before['type']} → {after['type']}"]
+
+
+def test_what_others_put_in_and_what_is_no_more_of_ours_is() -> None:
+    app, sidecar = {"name": "app"}, {"name": "sidecar", "image": "s"}
+    fields = {"f:spec": {"f:hostname": {}}}
+    ours = {"manager": "modelferry", "operation": "Apply", "apiVersion": "v1", "fieldsV1": fields}
+    found = change(
+        "Pod",
+        {"spec": {"containers": [app], "hostname": "h"}, "metadata": {"managedFields": [ours]}},
+        {"spec": {"containers": [app, sidecar]}},
+    )
+    manifest = found.placed.manifest
+    manifest = replace(manifest, body=manifest.body | {"spec": {"containers": [app]}})
+    found = replace(found, placed=replace(found.placed, manifest=manifest))
+    assert lines(found)[1:] == [
+        "+ spec.containers[sidecar]: {name: sidecar, image: s}",
+        "- spec.hostname: h",
+    ]
+
+
 @pytest.mark.parametrize("is_noted", [True, False])
 def test_what_kubectl_made_is_replaced_without_the_servers_defaults(*, is_noted: bool) -> None:
     served = {"spec": {"ports": [PORT], "backoffLimit": 6}}

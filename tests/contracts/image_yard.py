@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -24,6 +25,7 @@ from modelferry.sources.copies import Copies
 from modelferry.sources.open_model import OpenModel
 from modelferry.stages.app_build import FindBase
 from modelferry.stages.build import build_image
+from tests.build_spec import plain_spec
 
 MADE_BY = "org.example.made-by"
 
@@ -47,21 +49,18 @@ CMD ["cat", "/srv/app.txt"]
 """
 
 
-class Yard:
-    def __init__(self, engine: Engine, base: str, folder: Path, name: str) -> None:
-        self.engine, self.base, self.folder, self.name = engine, base, folder, name
-        self.context = folder / "context"
-        self.context.mkdir(parents=True)
-        self.local: dict[ModelFile, Path] = {}
-        self.images = RunImages(engine=engine, key=name, run_label=name)
-        self.write("Dockerfile", DOCKERFILE)
-        self.write("app.txt", f"{name} {os.urandom(8).hex()}")
+class Models:
+    """Made for a test, and read from where they were made."""
 
-    def write(self, name: str, text: str) -> None:
-        (self.context / name).write_text(text)
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.local: dict[ModelFile, Path] = {}
 
     def model(self, *paths: str, size: int = 100_000) -> Model:
-        files = tuple(self._file(PurePosixPath(path), size) for path in paths)
+        return self.of((path, size) for path in paths)
+
+    def of(self, sizes: Iterable[tuple[str, int]]) -> Model:
+        files = tuple(self._file(PurePosixPath(path), size) for path, size in sizes)
         resolved = ResolvedModel(
             files=tuple(fetched.file for fetched in files), version="v7", reasons=()
         )
@@ -100,7 +99,6 @@ class Yard:
         return tuple(LocalFile(file=file, path=self.local[file]) for file in files)
 
     def open(self, model: Model, *, in_context: bool = False) -> OpenModel:
-        """The model, to be read from where the yard made it."""
         copies = self.copies(model)
         return OpenModel(
             model.resolved,
@@ -108,6 +106,20 @@ class Yard:
             resolve=lambda: model.resolved,
             on_disk=copies if in_context else (),
         )
+
+
+class Yard(Models):
+    def __init__(self, engine: Engine, base: str, folder: Path, name: str) -> None:
+        super().__init__(folder)
+        self.engine, self.base, self.name = engine, base, name
+        self.context = folder / "context"
+        self.context.mkdir(parents=True)
+        self.images = RunImages(engine=engine, key=name, run_label=name)
+        self.write("Dockerfile", DOCKERFILE)
+        self.write("app.txt", f"{name} {os.urandom(8).hex()}")
+
+    def write(self, name: str, text: str) -> None:
+        (self.context / name).write_text(text)
 
     def build(
         self,
@@ -136,22 +148,11 @@ class Yard:
         ).image
 
     def spec(self) -> BuildSpec:
-        return BuildSpec(
-            context=self.context,
-            file=self.context / "Dockerfile",
-            target=None,
-            build_args=(("BASE", self.base),),
-            build_secrets=(),
-            build_contexts=(),
-            labels=((MADE_BY, self.name), ("org.example.kind", "test")),
-            pull=False,
-            no_cache=False,
-            cache_from=(),
-            cache_to=(),
-            platform=None,
-            builder="docker",
-            login=None,
+        return plain_spec(
+            self.context,
             kept_as=self.name,
+            build_args=(("BASE", self.base),),
+            labels=((MADE_BY, self.name), ("org.example.kind", "test")),
         )
 
     def run(self, image: str, *command: str) -> str:

@@ -11,7 +11,7 @@ import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -19,14 +19,10 @@ import pytest
 from modelferry import engine as engines
 from modelferry.artifacts import (
     Descriptor,
-    FetchedFile,
     Image,
     Layer,
-    LocalFile,
     Model,
-    ModelFile,
     PushedImage,
-    ResolvedModel,
     TestedImage,
     Verdict,
 )
@@ -37,21 +33,20 @@ from modelferry.image.compose import LAYER_TYPE, AppImage, compose
 from modelferry.image.file_range import FileRange
 from modelferry.image.released import Released
 from modelferry.image.run_images import RunImages
-from modelferry.image.spec import BuildSpec, RegistryLogin
+from modelferry.image.spec import RegistryLogin
 from modelferry.last_release.destination import Destination
 from modelferry.last_release.read import read_released
 from modelferry.plan.spec import ManagedTags, PushPlan
 from modelferry.registry.access import RegistryAccess
 from modelferry.registry.client import Registry
 from modelferry.registry.manifests import StoredManifest, read_image
-from modelferry.sources.copies import Copies
-from modelferry.sources.open_model import OpenModel
 from modelferry.stages.build import build_image
 from modelferry.stages.push import push_image
 from modelferry.values import Digest, Secret, digest_of
+from tests.build_spec import plain_spec
+from tests.contracts.image_yard import Models, run_in
 
 MIB = 1 << 20
-LOCAL: dict[ModelFile, Path] = {}  # where the files of the tests' models are
 PRINT_TREE = (
     r"find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /etc/hostname "
     r"-o -path /etc/hosts -o -path /etc/resolv.conf \) -prune -o -printf '%p %y %m %U:%G %Ts %l\n'"
@@ -150,6 +145,7 @@ def registry(push_plan: PushPlan) -> Registry:
 def build(
     engine: Engine,
     context: Path,
+    models: Models,
     tmp_path: Path,
     unique: str,
     push_plan: PushPlan,
@@ -159,23 +155,8 @@ def build(
     access = push_plan.access
     assert access.username
     assert access.password
-    spec = BuildSpec(
-        context=context,
-        file=context / "Dockerfile",
-        target=None,
-        build_args=(),
-        build_secrets=(),
-        build_contexts=(),
-        labels=(),
-        pull=False,
-        no_cache=False,
-        cache_from=(),
-        cache_to=(),
-        platform=None,
-        builder="docker",
-        login=RegistryLogin(host=access.host, username=access.username, password=access.password),
-        kept_as=unique,
-    )
+    login = RegistryLogin(host=access.host, username=access.username, password=access.password)
+    spec = plain_spec(context, kept_as=unique, login=login)
     runs: list[RunImages] = []
 
     def run(model: Model | None = None, *, in_context: bool = False, **given: object) -> Image:
@@ -192,7 +173,7 @@ def build(
         settings = {"annotations": (), "destination": to, "load": True, **own}
         return build_image(
             replace(spec, **given),
-            opened(model, in_context=in_context) if model else None,
+            models.open(model, in_context=in_context) if model else None,
             images=images,
             temp=temp,
             workspace=context,
@@ -205,40 +186,13 @@ def build(
 
 
 @pytest.fixture
-def model(tmp_path: Path, unique: str) -> Model:
-    return make_model(tmp_path, unique, ("/model/large.onnx", 65 * MIB), ("/lib/größe.bin", 5))
+def models(tmp_path: Path) -> Models:
+    return Models(tmp_path)
 
 
-def make_model(folder: Path, seed: str, *files: tuple[str, int]) -> Model:
-    fetched: list[FetchedFile] = []
-    for path, size in files:
-        data = hashlib.shake_256(f"{seed} {path}".encode()).digest(size)
-        local = folder / f"spool-{hashlib.sha256(data).hexdigest()[:12]}"
-        local.write_bytes(data)
-        file = ModelFile(
-            uri=f"azblob://account/models/{PurePosixPath(path).name}",
-            image_path=PurePosixPath(path),
-            size_bytes=size,
-            etag='"0x1"',
-            version_id=None,
-            modified=None,
-            source_line=1,
-        )
-        digest = hashlib.sha256(data).hexdigest()
-        LOCAL[file] = local
-        fetched.append(FetchedFile(file=file, sha256=digest))
-    resolved = ResolvedModel(files=tuple(f.file for f in fetched), version="v1", reasons=())
-    return Model(resolved=resolved, files=tuple(fetched))
-
-
-def opened(model: Model, *, in_context: bool = False) -> OpenModel:
-    copies = tuple(LocalFile(file=file, path=LOCAL[file]) for file in model.resolved.files)
-    return OpenModel(
-        model.resolved,
-        lambda _: Copies(copies),
-        resolve=lambda: model.resolved,
-        on_disk=copies if in_context else (),
-    )
+@pytest.fixture
+def model(models: Models) -> Model:
+    return models.of((("/model/large.onnx", 65 * MIB), ("/lib/größe.bin", 5)))
 
 
 def push(image: Image, plan: PushPlan, registry: Registry) -> PushedImage:
@@ -246,16 +200,7 @@ def push(image: Image, plan: PushPlan, registry: Registry) -> PushedImage:
 
 
 def run(engine: Engine, image: str, command: str) -> str:
-    container = engine.client.containers.run(
-        image, ["sh", "-c", command], detach=True, network_mode="none"
-    )
-    try:
-        status = container.wait()["StatusCode"]
-        printed = container.logs().decode()  # after the end: all of it is there
-        assert status == 0, printed
-        return printed
-    finally:
-        container.remove(force=True)
+    return run_in(engine, image, "sh", "-c", command)
 
 
 def test_what_was_built_is_what_a_node_pulls(
@@ -284,12 +229,7 @@ def test_what_was_built_is_what_a_node_pulls(
 
 @every_engine
 def test_nothing_changes_in_the_image_but_the_files(
-    build: Build,
-    tmp_path: Path,
-    unique: str,
-    context: Path,
-    testbed: dict[str, str],
-    engine: Engine,
+    build: Build, models: Models, context: Path, testbed: dict[str, str], engine: Engine
 ) -> None:
     write_dockerfile(
         context,
@@ -297,7 +237,7 @@ def test_nothing_changes_in_the_image_but_the_files(
         "RUN mkdir -m 0700 /home/app && chown 1234:5678 /home/app && touch -d 2001-02-03 /home/app",
     )
     paths = ("/home/app/m", "/tmp/m", "/root/m", "/lib/m", "/opt/new/m")
-    with_model = build(make_model(tmp_path, unique, *((path, 9) for path in paths)))
+    with_model = build(models.model(*paths, size=9))
     without = build()
     before, after = (
         {
@@ -362,17 +302,17 @@ def test_the_engine_shows_where_the_model_came_from(
     image = build(model, labels=(("team", "risk"),))
     shown = engine.client.images.get(image.engine_id)
     assert shown.labels["team"] == "risk"
-    assert shown.labels["modelferry.model.version"] == "v1"
+    assert shown.labels["modelferry.model.version"] == "v7"
     assert shown.labels["modelferry.model.uri"].splitlines()[0].endswith("/large.onnx")
     lines = [line["CreatedBy"] for line in shown.history()]
-    assert "MODEL azblob://account/models/large.onnx => /model/large.onnx" in lines
+    assert "MODEL azblob://store/models/large.onnx => /model/large.onnx" in lines
     assert any("COPY app.py" in line for line in lines)
     stored = StoredManifest(
         media_type=image.manifest_media_type, digest=image.digest, data=image.manifest
     )
     annotated = [dict(layer.annotations) for layer in read_image(stored).layers]
     (large,) = json.loads(annotated[-2]["modelferry.model.files"])
-    assert (large["etag"], large["sha256"]) == ('"0x1"', model.files[0].sha256)
+    assert (large["etag"], large["sha256"]) == ('"1"', model.files[0].sha256)
 
 
 def test_without_a_push_nothing_is_compressed(build: Build, model: Model, tmp_path: Path) -> None:
@@ -388,26 +328,26 @@ def test_no_container_is_left(build: Build, engine: Engine, model: Model, unique
     assert engine.client.containers.list(all=True, filters=labelled) == []
 
 
-def test_a_model_goes_into_a_folder_that_is_one(build: Build, tmp_path: Path, unique: str) -> None:
+def test_a_model_goes_into_a_folder_that_is_one(build: Build, models: Models) -> None:
     with pytest.raises(BuildError, match="it is a folder there") as caught:
-        build(make_model(tmp_path, unique, ("/home", 3)))
+        build(models.model("/home", size=3))
     assert "=> /home/" in caught.value.do
 
 
-def test_two_names_of_one_place_are_refused(build: Build, tmp_path: Path, unique: str) -> None:
+def test_two_names_of_one_place_are_refused(build: Build, models: Models) -> None:
     with pytest.raises(BuildError, match=r"/usr/lib/m and /lib/m are one place|one place"):
-        build(make_model(tmp_path, unique, ("/usr/lib/m", 3), ("/lib/m", 4)))
+        build(models.model("/usr/lib/m", "/lib/m", size=3))
 
 
-def test_a_file_below_another_is_refused(build: Build, tmp_path: Path, unique: str) -> None:
+def test_a_file_below_another_is_refused(build: Build, models: Models) -> None:
     """No engine could unpack it."""
     with pytest.raises(BuildError, match="below /usr/lib/a in the image, a file of the model"):
-        build(make_model(tmp_path, unique, ("/lib/a", 3), ("/usr/lib/a/b", 4)))
+        build(models.model("/lib/a", "/usr/lib/a/b", size=3))
 
 
 @every_engine
 def test_a_folder_that_leads_to_a_file_is_none(
-    build: Build, context: Path, small_base: str, tmp_path: Path, unique: str
+    build: Build, context: Path, small_base: str, models: Models
 ) -> None:
     """Put below it, the model would be hidden by the layer above, and nobody told."""
     (context / "tree").mkdir()
@@ -415,7 +355,7 @@ def test_a_folder_that_leads_to_a_file_is_none(
     (context / "tree" / "model").symlink_to("/data")
     write_dockerfile(context, f"FROM {small_base}", "COPY tree/ /", "COPY app.py /code/")
     with pytest.raises(BuildError, match="/data is a file there, not a folder"):
-        build(make_model(tmp_path, unique, ("/model/m", 3)))
+        build(models.model("/model/m", size=3))
 
 
 @every_engine

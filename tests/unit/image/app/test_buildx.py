@@ -9,26 +9,10 @@ from modelferry.image.app.buildx import (
     registry_cache,
     secret_env,
 )
-from modelferry.image.spec import BuildSpec
 from modelferry.values import ImageRef, Secret
+from tests.build_spec import plain_spec
 
-PLAIN = BuildSpec(
-    context=Path("/w/app"),
-    file=Path("/w/app/Dockerfile"),
-    target=None,
-    build_args=(),
-    build_secrets=(),
-    build_contexts=(),
-    labels=(),
-    pull=False,
-    no_cache=False,
-    cache_from=(),
-    cache_to=(),
-    platform=None,
-    builder="docker",
-    login=None,
-    kept_as="reg.example/app",
-)
+PLAIN = plain_spec(Path("/w/app"), kept_as="reg.example/app")
 ALWAYS = [
     "--progress",
     "plain",

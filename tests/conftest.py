@@ -13,6 +13,8 @@ from uuid import uuid4
 import pytest
 from hypothesis import settings
 
+from modelferry.registry.access import RegistryAccess
+from modelferry.values import Secret
 from testbed.certificates import make_certificate
 
 ROOT = Path(__file__).parent.parent
@@ -41,6 +43,17 @@ def testbed() -> dict[str, str]:
         for line in done.stdout.splitlines()
         for name, _, value in [" ".join(shlex.split(line)).removeprefix("export ").partition("=")]
     }
+
+
+@pytest.fixture(scope="session")
+def registry_access(testbed: dict[str, str]) -> RegistryAccess:
+    """`plain_http` is left out: a loopback address falls back to http by itself."""
+    return RegistryAccess(
+        host=testbed["TESTBED_REGISTRY"],
+        username=testbed["TESTBED_REGISTRY_USERNAME"],
+        password=Secret(testbed["TESTBED_REGISTRY_PASSWORD"]),
+        plain_http=False,
+    )
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ from modelferry import engine as engines
 from modelferry.engine import Engine
 from modelferry.plan.spec import PushPlan
 from modelferry.registry.access import RegistryAccess
-from modelferry.values import Secret
 from tests.contracts.image_yard import Yard
 
 Connect = Callable[[str], Engine]
@@ -49,11 +48,5 @@ def make_yard(testbed: dict[str, str], tmp_path: Path, unique: str) -> Iterator[
 
 
 @pytest.fixture
-def push_plan(testbed: dict[str, str], unique: str) -> PushPlan:
-    access = RegistryAccess(
-        host=testbed["TESTBED_REGISTRY"],
-        username=testbed["TESTBED_REGISTRY_USERNAME"],
-        password=Secret(testbed["TESTBED_REGISTRY_PASSWORD"]),
-        plain_http=False,
-    )
-    return PushPlan(access=access, repository=f"contracts/{unique}", tags=("v7",))
+def push_plan(registry_access: RegistryAccess, unique: str) -> PushPlan:
+    return PushPlan(access=registry_access, repository=f"contracts/{unique}", tags=("v7",))

@@ -126,14 +126,8 @@ def write_dockerfile(folder: Path, *lines: str) -> None:
 
 
 @pytest.fixture
-def push_plan(testbed: dict[str, str], unique: str) -> PushPlan:
-    access = RegistryAccess(
-        host=testbed["TESTBED_REGISTRY"],
-        username=testbed["TESTBED_REGISTRY_USERNAME"],
-        password=Secret(testbed["TESTBED_REGISTRY_PASSWORD"]),
-        plain_http=False,
-    )
-    return PushPlan(access=access, repository=unique, tags=("v1", "latest"))
+def push_plan(registry_access: RegistryAccess, unique: str) -> PushPlan:
+    return PushPlan(access=registry_access, repository=unique, tags=("v1", "latest"))
 
 
 @pytest.fixture

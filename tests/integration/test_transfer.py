@@ -27,7 +27,6 @@ from modelferry.sources.open_model import OpenModel
 from modelferry.sources.ranges import PART_BYTES
 from modelferry.sources.spec import SourceKind
 from modelferry.stages.fetch import open_model
-from modelferry.values import Secret
 from tests.contracts.range_server import RangeServer, Request, Served, serve
 from tests.contracts.source_stores import model_line, storage
 
@@ -45,14 +44,8 @@ def server(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Range
 
 
 @pytest.fixture
-def registry(testbed: dict[str, str]) -> Registry:
-    access = RegistryAccess(
-        host=testbed["TESTBED_REGISTRY"],
-        username=testbed["TESTBED_REGISTRY_USERNAME"],
-        password=Secret(testbed["TESTBED_REGISTRY_PASSWORD"]),
-        plain_http=False,
-    )
-    return Registry(access, {})
+def registry(registry_access: RegistryAccess) -> Registry:
+    return Registry(registry_access, {})
 
 
 def opened(server: RangeServer, *paths: str, sha256: str | None = None) -> OpenModel:

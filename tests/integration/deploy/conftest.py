@@ -24,21 +24,15 @@ from modelferry.registry.access import RegistryAccess
 from modelferry.registry.client import Registry
 from modelferry.rollout.spec import DeploySpec, ImageRule
 from modelferry.stages import deploy as stage
-from modelferry.values import ImageRef, Secret
+from modelferry.values import ImageRef
 from prove.kube_yard import own_namespace
 
 APP = Path(__file__).parent / "app"
 
 
 @pytest.fixture(scope="session")
-def registry(testbed: Mapping[str, str]) -> Registry:
-    access = RegistryAccess(
-        host=testbed["TESTBED_REGISTRY"],
-        username=testbed["TESTBED_REGISTRY_USERNAME"],
-        password=Secret(testbed["TESTBED_REGISTRY_PASSWORD"]),
-        plain_http=True,
-    )
-    return Registry(access)
+def registry(registry_access: RegistryAccess) -> Registry:
+    return Registry(registry_access)
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,7 @@ class FerryError(Exception):
     """What happened (object, address, code), what was seen, and what to do about it.
 
     `temporary`: the same call may succeed when tried again (modelferry.retry, registry/patience).
+    `is_told`: what was seen stands in the log already.
     `annotations` point at the user's own files; the first one is where the run's error is shown.
     """
 
@@ -51,6 +52,7 @@ class FerryError(Exception):
         super().__init__(what)
         self.what, self.seen, self.do = what, seen, do
         self.temporary = temporary
+        self.is_told = False
         self.stage = ""  # that failed, where another one was running
         self.annotations = annotations
 

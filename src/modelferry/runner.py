@@ -283,7 +283,7 @@ def report_error(output: Output, error: FerryError) -> None:
     first = error.errors[0] if isinstance(error, Several) else error
     output.annotate(
         "error",
-        str(error),
+        "\n".join(filter(None, (error.what, error.do))) if error.is_told else str(error),
         title=f"Modelferry: {type(first).__name__}",
         file=places[0].file if places else None,
         line=places[0].line if places else None,

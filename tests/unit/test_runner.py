@@ -131,6 +131,13 @@ def test_an_error_is_one_annotation_and_its_other_places_are_warnings(job: Job) 
     assert step.errors()[0].message == "2 tests failed\nmend them"
 
 
+def test_what_stands_in_the_log_already_is_not_told_again(job: Job) -> None:
+    error = TestsFailed("2 tests failed", seen="a hundred lines", do="mend them")
+    error.is_told = True
+    report_error(job.runner, error)
+    assert job.step().errors()[0].message == "2 tests failed\nmend them"
+
+
 @given(st.dictionaries(st.from_regex(r"[A-Za-z_][A-Za-z0-9_-]*", fullmatch=True), st.text()))
 def test_outputs_round_trip(tmp_path_factory: pytest.TempPathFactory, values: dict) -> None:
     values = {name: value.replace("\r", "") for name, value in values.items()}

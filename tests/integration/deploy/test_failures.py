@@ -216,6 +216,8 @@ def test_failure_class(deploy: Deploy, images: Images, name: str) -> None:
     error = raised.value
     assert re.search(case.first_line, error.what.splitlines()[0]), str(error)
     assert re.search(case.seen, error.seen), error.seen
+    label = error.what.partition(": ")[0]
+    assert not error.seen.startswith(f"{label}: "), "the cause stands once"
     assert "unable to retrieve container logs" not in error.seen
     assert error.status == 8
     first = error.annotations[0]

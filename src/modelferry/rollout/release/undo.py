@@ -81,13 +81,13 @@ def after(
     is undone before it was seen."""
     failed = RolloutFailed(error.what, seen=error.seen, do=error.do, annotations=error.annotations)
     failed.previous_image = previous
-    log.error("%s\n%s", error.what, error.seen)  # a cancel in mid-rollback must not lose it
     if not spec.rollback:
         now.end(history.FAILED, error.what)
         return _ends(failed, "It is left as it is, for `rollback` is false.")
     if rollback.is_first(before) and not now.has_good:
         now.end(history.FAILED, error.what)
         return _ends(failed, _FIRST)
+    _tell(failed, error)  # a cancel in mid-rollback must not lose it
     log.info("returning to what was there before")
     try:
         notes = undo(now, before, timeout_s=spec.rollback_timeout_s, meaning=meaning)
@@ -102,8 +102,14 @@ def after(
     return _ends(failed, "\n- ".join(("What was there before is back, and ready.", *notes)))
 
 
+def _tell(failed: FerryError, error: FerryError) -> None:
+    log.error("%s", "\n".join(filter(None, (error.what, error.seen))))
+    failed.is_told = True
+
+
 def _ends(failed: RolloutFailed, sentence: str) -> RolloutFailed:
-    log.info("%s", sentence)
+    if failed.is_told:
+        log.info("%s", sentence)
     failed.seen = "\n\n".join(filter(None, (failed.seen, sentence)))
     return failed
 
@@ -118,6 +124,7 @@ def _both(first: RolloutFailed, second: FerryError) -> RollbackError:
         annotations=first.annotations,
     )
     failed.previous_image = first.previous_image
+    _tell(failed, second)
     return failed
 
 

@@ -60,7 +60,7 @@ def failure(cluster: Cluster, board: Board, outcome: Outcome, timeout_s: float) 
     more = f" (and {len(findings) - 1} more)" if findings[1:] else ""
     return RolloutFailed(
         f"{gathered[0].cause}{more}",
-        seen="\n\n".join(entry.text for entry in gathered)
+        seen="\n\n".join(entry.text if findings[1:] else entry.details for entry in gathered)
         + (f"\n\n{left_out} more failures are not shown." if left_out else ""),
         do=advice.of(
             [(f.target.label, f.cause) for f in findings],
@@ -120,8 +120,13 @@ class _Ask:
 
 @dataclass(frozen=True, slots=True)
 class _Gathered:
-    cause: str
-    text: str
+    headline: str
+    cause: str  # the same, with a program's or a probe's own words
+    details: str
+
+    @property
+    def text(self) -> str:
+        return "\n".join(filter(None, (self.headline, self.details)))
 
 
 def _late(board: Board, outcome: Outcome, timeout_s: float) -> Iterator[Finding]:
@@ -150,7 +155,7 @@ def _gather(ask: _Ask, board: Board, finding: Finding) -> _Gathered:
     target = finding.target
     others = [pod for pod in _unready(board.pods(target)) if pod is not finding.pod]
     pods = ([finding.pod] if finding.pod else []) + others
-    lines = [finding.cause, *_conditions(board.live(target) or {})]
+    lines = [*_conditions(board.live(target) or {})]
     lines += _events(ask, board.live(target))
     said = ""
     for pod in pods[:_PODS]:
@@ -162,7 +167,7 @@ def _gather(ask: _Ask, board: Board, finding: Finding) -> _Gathered:
     if not finding.is_final and " probe failed" not in finding.cause:  # only the time was up
         said = said or _probe_words(lines)
     cause = finding.cause + (f": {said}" if said else "")
-    return _Gathered(cause=cause, text="\n".join(lines))
+    return _Gathered(headline=finding.cause, cause=cause, details="\n".join(lines).strip("\n"))
 
 
 def _unready(pods: Sequence[Object]) -> list[Object]:

@@ -62,6 +62,19 @@ def test_what_fails_is_undone(now: Turn) -> None:
     assert verdict(now) == history.ROLLED_BACK
 
 
+@pytest.mark.parametrize("rollback", [True, False])
+def test_what_was_seen_is_told_once(
+    now: Turn, caplog: pytest.LogCaptureFixture, *, rollback: bool
+) -> None:
+    """Before it is undone, for that may be cancelled; else at the end, with the error."""
+    caplog.set_level(logging.INFO, "modelferry")
+    with pytest.raises(RolloutFailed) as raised, undone(spec(rollback=rollback), now, (), None):
+        raise RolloutError("it crashed", seen="exit 1")
+    assert raised.value.is_told is rollback
+    assert ("exit 1" in caplog.text) is rollback
+    assert raised.value.seen.startswith("exit 1")
+
+
 def test_so_is_what_a_bug_of_ours_broke_and_the_bug_is_told(
     now: Turn, caplog: pytest.LogCaptureFixture
 ) -> None:

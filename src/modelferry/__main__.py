@@ -49,12 +49,11 @@ def cli() -> None:
 
 
 def leave(status: int) -> None:
-    """Exit. After a cancel at once: threads that wait for a network would hold the process."""
+    """Exit at once: threads that wait for a network would hold the process, and Python takes a
+    quarter of a second to take apart what the SDKs have loaded."""
     sys.stdout.flush()
-    if status == RunCancelled.status:
-        atexit._run_exitfuncs()  # noqa: SLF001 - the Kubernetes SDK removes its key files there
-        os._exit(status)
-    sys.exit(status)
+    atexit._run_exitfuncs()  # noqa: SLF001 - the Kubernetes SDK removes its key files there
+    os._exit(status)
 
 
 def _deliver(read: Callable[[], Given], output: Output, environ: Mapping[str, str]) -> int:

@@ -73,3 +73,20 @@ def test_a_cancel_while_modules_are_imported(number: signal.Signals, tmp_path: P
     process.send_signal(number)
     said, _ = process.communicate(timeout=20)
     assert (process.returncode, said) == (130, b"")
+
+
+@pytest.mark.parametrize("status", [0, 8])
+def test_a_run_that_has_said_all_is_gone_at_once(status: int, tmp_path: Path) -> None:
+    """Not after what Python does at its end: wait for threads, take every module apart."""
+    gone = tmp_path / "gone"
+    code = (
+        "import atexit, pathlib, threading, time; from modelferry.__main__ import leave;"
+        f" atexit.register(pathlib.Path({str(gone)!r}).touch);"
+        " threading.Thread(target=time.sleep, args=(60,)).start();"
+        f" print('said'); leave({status})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (status, "said\n", "")
+    assert gone.exists()

@@ -31,7 +31,8 @@ class StreamedBlob:
     def __init__(self, leg: Leg, tap: Tap) -> None:
         self._leg, self._tap = leg, tap
         self.size_bytes = leg.view.size_bytes
-        self.read, self.leave, self.wait_for_first = tap.read, tap.leave, tap.wait_for_first
+        self.read, self.wait_for_first = tap.read, tap.wait_for_first
+        self.leave, self.close = tap.leave, tap.close
 
     @property
     def digest(self) -> Digest:
@@ -153,7 +154,7 @@ def _upload(upload: Callable[[StreamedBlob], None], blob: StreamedBlob) -> None:
     try:
         upload(blob)
     finally:
-        blob.leave()
+        blob.close()
 
 
 def _load(load: Callable[[Sequence[StreamedBlob]], Any], blobs: Sequence[StreamedBlob]) -> Any:
@@ -161,4 +162,4 @@ def _load(load: Callable[[Sequence[StreamedBlob]], Any], blobs: Sequence[Streame
         return load(blobs)
     finally:
         for blob in blobs:
-            blob.leave()
+            blob.close()

@@ -12,7 +12,8 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 from modelferry.artifacts import ModelFile
@@ -26,10 +27,11 @@ STALL_S = 30.0  # a consumer that keeps the pass waiting for longer goes on with
 _POLL_S = 0.2  # how soon a wait notices that the run was stopped
 
 Buffer = bytes | memoryview
+Coming = Generator[Buffer, None, None]  # closed, it ends its requests
 Stretch = tuple[ModelFile, int, int]  # of its content, [start, stop)
 # The contents of the stretches, in order; no buffer holds bytes of two.
 ReadInOrder = Callable[[Iterable[Stretch]], Iterator[Buffer]]
-OpenAt = Callable[[int], Iterator[Buffer]]  # from that byte to the end
+OpenAt = Callable[[int], Coming]  # from that byte to the end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +42,7 @@ class Sums:
 
 def read_layer(
     view: LayerView, read: ReadInOrder, start: int = 0
-) -> Iterator[tuple[ModelFile | None, Buffer]]:
+) -> Generator[tuple[ModelFile | None, Buffer], None, None]:
     """From byte `start` on, by one ordered read over all the files; None stands by tar's own."""
     contents = read(
         (piece.file, piece.start, piece.stop) for piece in view.pieces(start) if piece.file
@@ -60,7 +62,7 @@ def _content(piece: Piece, contents: Iterator[Buffer]) -> Iterator[tuple[ModelFi
         yield piece.file, body
 
 
-def open_layer(view: LayerView, read: ReadInOrder, start: int) -> Iterator[Buffer]:
+def open_layer(view: LayerView, read: ReadInOrder, start: int) -> Coming:
     return (chunk for _, chunk in read_layer(view, read, start))
 
 
@@ -68,9 +70,7 @@ class Reading:
     """`read(start, stop)` over bytes that come in order: to go on is cheap, any other place is
     opened anew. For one thread at a time."""
 
-    def __init__(
-        self, open_at: OpenAt, size_bytes: int, first: Iterator[Buffer] | None = None
-    ) -> None:
+    def __init__(self, open_at: OpenAt, size_bytes: int, first: Coming | None = None) -> None:
         """`first`: bytes from 0 on that are coming already."""
         self._open_at, self._size = open_at, size_bytes
         self._coming = first
@@ -79,7 +79,7 @@ class Reading:
 
     def read(self, start: int, stop: int) -> bytes:
         if start != self._at or self._coming is None:
-            self._close()
+            self.close()
             self._coming, self._at = self._open_at(start), start
         parts: list[memoryview] = []
         while self._at < stop:
@@ -90,11 +90,12 @@ class Reading:
             self._at += len(taken)
             parts.append(taken)
         if self._at == self._size:
-            self._close()
+            self.close()
         return b"".join(parts)
 
-    def _close(self) -> None:
-        """What is dropped ends its requests."""
+    def close(self) -> None:
+        if self._coming:
+            self._coming.close()
         self._coming, self._rest = None, memoryview(b"")
 
 
@@ -130,6 +131,11 @@ class Tap:
             self._held = 0
             self._changed.notify_all()
 
+    def close(self) -> None:
+        """By the consumer, who is done."""
+        self.leave()
+        self._reading.close()
+
     def feed(self, chunk: Buffer) -> None:
         """By the pass. Waits while the consumer is too far behind."""
         patience_ends = time.monotonic() + STALL_S
@@ -152,7 +158,7 @@ class Tap:
             self._ended, self._error = True, error
             self._changed.notify_all()
 
-    def _fed(self) -> Iterator[Buffer]:
+    def _fed(self) -> Coming:
         position = 0
         try:
             while (chunk := self._next()) is not None:
@@ -188,13 +194,14 @@ def pass_over(view: LayerView, read: ReadInOrder, taps: tuple[Tap, ...], stop: S
     layer = hashlib.sha256()
     files = {each.file: hashlib.sha256() for each in view.files}
     try:
-        for file, chunk in read_layer(view, read):
-            stop.check()
-            for tap in taps:
-                tap.feed(chunk)
-            layer.update(chunk)  # while the consumers send it: hashing lets other threads run
-            if file:
-                files[file].update(chunk)
+        with closing(read_layer(view, read)) as coming:
+            for file, chunk in coming:
+                stop.check()
+                for tap in taps:
+                    tap.feed(chunk)
+                layer.update(chunk)  # while the consumers send it: hashing lets other threads run
+                if file:
+                    files[file].update(chunk)
     except BaseException as error:
         for tap in taps:
             tap.end(error)

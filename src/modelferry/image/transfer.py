@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from functools import partial
@@ -27,7 +27,7 @@ from modelferry.image.model_layers import (
 from modelferry.image.model_pass import WINDOW_BYTES, ModelPass, StreamedBlob
 from modelferry.image.released import ReleasedLayer
 from modelferry.image.run_images import RunImages
-from modelferry.image.stream import Buffer, Reading, ReadInOrder, open_layer
+from modelferry.image.stream import Coming, Reading, ReadInOrder, open_layer
 from modelferry.progress import metered
 from modelferry.values import Digest
 
@@ -146,7 +146,7 @@ class Transfer:
         """For who needs the layer after the pass: the load, which nobody reads beside, or a push
         of several."""
 
-        def open_at(start: int) -> Iterator[Buffer]:
+        def open_at(start: int) -> Coming:
             read = (
                 self._reader(self._seen_by_load, WINDOW_BYTES)
                 if self._loading

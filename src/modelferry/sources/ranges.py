@@ -128,6 +128,8 @@ def _fetch(read: ReadRange, part: Part, came: _Came, stopped: threading.Event) -
         check()
         for piece in resumed(read, part.file, part.start, part.stop, check=check):
             came.put(piece)
+    except _Stopped:
+        return  # not kept: its traceback would keep the connection open
     except BaseException as error:  # noqa: BLE001 - raised again by whoever takes it
         came.put(error)
 

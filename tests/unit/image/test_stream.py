@@ -224,6 +224,22 @@ def test_a_reading_goes_on_without_opening_anew(storage: Storage) -> None:
     assert storage.open_readings == 1, "the reading that was left is closed"
 
 
+def test_a_pass_that_fails_and_a_consumer_that_is_done_end_their_requests(
+    storage: Storage, stop: Stop
+) -> None:
+    view = storage.view()
+    alone = tap_on(storage, view, stop)
+    alone.leave()
+    alone.read(0, 2_000)
+    stop.set()
+    with pytest.raises(Cancelled) as kept:  # and its traceback: what reads is not merely dropped
+        pass_over(view, storage.read, (), stop)
+    assert storage.open_readings == 1
+    alone.close()
+    assert storage.open_readings == 0
+    assert kept.value.__traceback__
+
+
 def test_waiting_for_the_first_byte(storage: Storage, stop: Stop) -> None:
     tap = tap_on(storage, storage.view(), stop)
     began = threading.Event()

@@ -107,7 +107,11 @@ def _history(plan: Plan) -> str:
     if plan.rollback is None:
         raise AssertionError("the command's stage is rollback")
     spec = plan.rollback.spec
-    return table(read_history(plan.rollback.cluster, spec.release, spec.namespace))
+    return table(
+        read_history(plan.rollback.cluster, spec.release, spec.namespace),
+        spec.release,
+        spec.namespace,
+    )
 
 
 @contextmanager

@@ -133,7 +133,8 @@ def _tell_dry_run(plan: Plan, ready: Ready, recorder: Recorder) -> None:
         said.append(f"nothing changed: {to.same.digest} would be taken as it is")
         if plan.deploy:  # preflight did not know the image yet
             built = to.push.name.pinned(to.same.digest)
-            target = prepare(plan.deploy, built=built, context=plan.context)
+            version = ready.model.version if ready.model else ""
+            target = prepare(plan.deploy, built=built, context=plan.context, model_version=version)
     if target:
         said.append(f"the manifests would change:\n{target.diff}")
     recorder.note(dry_run="\n\n".join(said))

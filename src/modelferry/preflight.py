@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,7 +52,7 @@ def preflight(plan: Plan) -> Ready:
         engine = pool.submit(lambda: _engine(plan))
         registry = pool.submit(lambda: plan.push and _registry(plan.push))
         given = pool.submit(lambda: plan.deploy and _look_up(plan.deploy))
-        target = pool.submit(lambda: plan.deploy and _target(plan.deploy, plan))
+        target = pool.submit(lambda: plan.deploy and _target(plan.deploy, plan, model))
         asked = (model, engine, registry, given, target)
         _raise_any([future.exception() for future in asked])
     finally:
@@ -142,13 +142,15 @@ def _look_up(deploy: DeployPlan) -> None:
         )
 
 
-def _target(deploy: DeployPlan, plan: Plan) -> Target:
+def _target(deploy: DeployPlan, plan: Plan, resolving: Future[ResolvedModel | None]) -> Target:
     from modelferry.stages.deploy import prepare
 
     built = deploy.image or (plan.push and plan.push.name)
     if built is None:
         raise AssertionError("the plan refuses a deploy with neither image nor push")
-    return prepare(deploy, built=built, context=plan.context)
+    model = None if resolving.exception() else resolving.result()  # which is told by itself
+    version = model.version if model else ""
+    return prepare(deploy, built=built, context=plan.context, model_version=version)
 
 
 def _check_disk(plan: Plan, ready: Ready) -> None:

@@ -20,6 +20,13 @@ _AT_ONCE = 60  # copies in one build: engines take no more than some 120 layers
 _ENDS_THE_BUILD = ("illegal exclusion pattern", "syntax error in pattern")
 
 
+@pytest.fixture(autouse=True)
+def own_sender(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BuildKit keeps one copy of a sender's context, and updates it: builds that go on beside these
+    would share it."""
+    monkeypatch.setenv("BUILDX_CONFIG", str(tmp_path / "buildx"))
+
+
 @pytest.fixture(params=["buildkit", "newer-classic", "newer-containerd"])
 def build(
     request: pytest.FixtureRequest, testbed: dict[str, str], connect: Connect, tmp_path: Path
@@ -28,9 +35,7 @@ def build(
     if request.param != "buildkit":
         connect(request.param)
         return builder(tmp_path, "default")
-    config = tmp_path / "buildx"
     address = testbed["TESTBED_BUILDKIT"]
-    request.getfixturevalue("monkeypatch").setenv("BUILDX_CONFIG", str(config))
     name = ("--name", "modelferry-ignore")
     subprocess.run(["docker", "buildx", "create", *name, "--driver", "remote", address], check=True)
     return builder(tmp_path, name[1])

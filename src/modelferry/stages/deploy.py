@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -30,6 +31,7 @@ from modelferry.rollout.changes.unread import unread
 from modelferry.rollout.manifests import images
 from modelferry.rollout.manifests.load import ManifestObject
 from modelferry.rollout.manifests.load import load as load_manifests
+from modelferry.rollout.manifests.variables import near_misses
 from modelferry.rollout.objects import podspec
 from modelferry.rollout.release import history, rollback, turn, undo
 from modelferry.rollout.release.at_work import look
@@ -66,14 +68,25 @@ class _Release:
     digest: Digest
     objects: tuple[ManifestObject, ...]
     table: tuple[images.Replacement, ...]
+    names: tuple[str, ...]  # that the manifests may use
 
 
-def prepare(plan: DeployPlan, *, built: ImageRef, context: RunContext) -> Target:
+def prepare(
+    plan: DeployPlan, *, built: ImageRef, context: RunContext, model_version: str = ""
+) -> Target:
     """Everything that can be refused before the image exists, in the order: the manifests, the
     cluster, our rights, what an apply would do. Writes nothing."""
     digest = built.digest or _UNKNOWN_DIGEST
-    image = PushedImage(ref=built.pinned(digest), digest=digest, tags=plan.tags or ("none",))
+    image = PushedImage(
+        ref=built.pinned(digest),
+        digest=digest,
+        tags=plan.tags or ("none",),
+        model_version=model_version,
+    )
     release = _read(plan, image, context)
+    for found in release.objects:
+        for written, meant in near_misses(json.dumps(found.body), release.names):
+            log.warning("%s: %s stays as it is: is $%s meant?", found.place, written, meant)
     require(plan.spec, release.objects, release.reference)
     cluster = connect(plan.cluster)
     log.info("cluster: %s, Kubernetes %s", cluster.server, cluster.version())
@@ -230,11 +243,9 @@ def _read(plan: DeployPlan, pushed: PushedImage, context: RunContext) -> _Releas
         "Build.BuildId": context.run_id,
         "MODEL_VERSION": pushed.model_version,
     }
+    variables = dict(spec.variables) | built_in
     found = load_manifests(
-        spec.manifests,
-        context.workspace,
-        namespace=spec.namespace,
-        variables=dict(spec.variables) | built_in,
+        spec.manifests, context.workspace, namespace=spec.namespace, variables=variables
     )
     replaced, table = images.substitute(found, written, spec.images)
     return _Release(
@@ -245,6 +256,7 @@ def _read(plan: DeployPlan, pushed: PushedImage, context: RunContext) -> _Releas
             for entry in replaced
         ),
         table=table,
+        names=tuple(variables),
     )
 
 

@@ -23,5 +23,8 @@ def read_history(access: ClusterAccess, release: str, namespace: str | None) -> 
     return found
 
 
-def table(records: tuple[Record, ...]) -> str:
-    return history.table(records) if records else "nothing has been released here under this name"
+def table(records: tuple[Record, ...], release: str, namespace: str | None) -> str:
+    if records:
+        return history.table(records)
+    where = f"namespace {namespace}" if namespace else "the kubeconfig's namespace"
+    return f"nothing has been released as {release} in {where}"

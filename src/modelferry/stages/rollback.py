@@ -58,7 +58,7 @@ def roll_back(plan: RollbackPlan, context: RunContext) -> Rollout:
         every = (*planned, *undo.as_changes(way.gone))
         at_work = look(cluster, every, ImageRef.parse(way.pin).name)
         before = rollback.snapshot(every, now.inherited, at_work)
-        now.begin(_record(way, now, before, context))
+        now.begin(_record(way, now, before))
         try:
             applied = _act(now, way, spec.timeout_s)
         except Superseded:
@@ -204,7 +204,7 @@ def _is_brought(placed: Placed, live: Object, records: Sequence[Record]) -> bool
     return named or any(uid in (record.made or ()) for record in records)
 
 
-def _record(way: _Way, now: Turn, before: tuple[Before, ...], context: RunContext) -> Record:
+def _record(way: _Way, now: Turn, before: tuple[Before, ...]) -> Record:
     target = way.target
     return Record(
         number=0,
@@ -214,7 +214,7 @@ def _record(way: _Way, now: Turn, before: tuple[Before, ...], context: RunContex
         run=str(now.intent),
         started=turn.now_utc(),
         model_version=target.model_version,
-        commit=context.commit or "",
+        commit=target.commit,
         of=target.of or target.number,
         manifests=tuple(change.placed for change in way.planned),
         created=rollback.created(before),

@@ -362,7 +362,7 @@ def test_history_and_the_way_to_any_release(
         (1, "succeeded", None),
     ]
     assert "crashed" in records[4].why
-    shown = table(records)
+    shown = table(records, "app", namespace)
     assert re.search(r"^7 \*\s+returned-to 4 ", shown, re.MULTILINE)
     with pytest.raises(Superseded, match="run 500 has deployed this release"):
         deploy(deployment(), images[0], run="104")

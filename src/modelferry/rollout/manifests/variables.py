@@ -6,14 +6,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from difflib import get_close_matches
 
 PLACEHOLDER = re.compile(r"\$(?:\{[^}]*\}|\([^)]*\)|[A-Za-z_]\w*)")
+_NAMED = re.compile(r"(?<!\$)\$(?:\{[\w.]+\}|\([\w.]+\)|[A-Za-z_]\w*)")
+_CLOSE = 0.85  # of difflib's ratio: one letter wrong of seven
 # Those, and what other tools would have filled. An image can hold none of them.
 UNFILLED = re.compile(
     r"\$\{\{.*?\}\}|" + PLACEHOLDER.pattern + r"|\{\{.*?\}\}|#\{[^}]*\}#?|\{\w+\}"
     r"|<[^<>]*>|\[\[.*?\]\]|%\w+%|@\w+@|__[A-Z][A-Z0-9_.]*?__"
 )
+
+
+def near_misses(text: str, names: Collection[str]) -> Iterator[tuple[str, str]]:
+    """(as written, the name that may be meant): once the known names are filled in, what is left
+    may be a shell's or Kubernetes' own, or a name with a letter wrong."""
+    for written in dict.fromkeys(_NAMED.findall(text)):
+        name = written.strip("${}()")
+        if close := get_close_matches(name, names, 1, _CLOSE):
+            yield written, close[0]
 
 
 def replacer(variables: Mapping[str, str]) -> Callable[[str], str]:

@@ -54,10 +54,12 @@ def problem_of(
             return ImageProblem(text=text, container=name, is_final=False)
         if running == intended or digests.are_fresh(pod, image):
             continue
-        if _digest(given.get(name)) == intended:
-            # a controller makes pods as they are to be; what changes of them later is no image
-            if pod["metadata"].get("generation", 1) <= 1 or owner_uid(pod):
-                continue
+        asked = given.get(name)
+        as_meant = _digest(asked) == intended
+        # a controller makes pods as they are to be; what changes of them later is no image
+        if as_meant and (pod["metadata"].get("generation", 1) <= 1 or owner_uid(pod)):
+            continue
+        if as_meant or asked != image:  # not restarted yet, or a pod of before
             text = f"container {name} still runs {running}"
             return ImageProblem(text=text, container=name, is_final=False)
         return ImageProblem(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from modelferry.rollout.manifests.variables import replacer
+from modelferry.rollout.manifests.variables import near_misses, replacer
 
 VARIABLES = {
     "IMAGE": "reg/app@sha256:1",
@@ -40,3 +40,16 @@ def test_a_value_is_not_searched_again() -> None:
 
 def test_without_variables_nothing_changes() -> None:
     assert replacer({})("$A $()") == "$A $()"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a: ${ACR_DSN}/x", [("${ACR_DSN}", "ACR_DNS")]),
+        ("$(Build.BuildID) $(Build.BuildID)", [("$(Build.BuildID)", "Build.BuildId")]),
+        ("$IMAGES", [("$IMAGES", "IMAGE")]),
+        ("$$(IMAGES) ${HOME} $(POD_IP) ${IMAGE_PULL}", []),
+    ],
+)
+def test_near_misses(text: str, expected: list[tuple[str, str]]) -> None:
+    assert list(near_misses(text, VARIABLES)) == expected

@@ -277,6 +277,14 @@ def test_a_pod_that_was_resized_in_place_runs_what_it_was_made_with() -> None:
     assert isinstance(judge(live, resized), Done)
 
 
+def test_a_pod_of_before_is_not_told_of_as_one_with_an_old_tag() -> None:
+    live = workload("Deployment", DONE, replicas=1)
+    live["status"] = {**DONE, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1}
+    waiting = judge(live, pod(OLD_ID, image=OLD_ID))
+    assert isinstance(waiting, Waiting)
+    assert "imagePullPolicy" not in waiting.message
+
+
 def test_by_tag_the_digest_must_be_the_pushed_one() -> None:
     digests = Digests(by_tag={"reg/app:v1": "sha256:" + "a" * 64})
     assert isinstance(judge(pod(NEW, image="reg/app:v1"), digests=digests), Done)

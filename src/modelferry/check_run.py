@@ -15,6 +15,7 @@ from urllib.request import getproxies, proxy_bypass
 import urllib3
 
 from modelferry.checks import Check
+from modelferry.progress import heartbeat
 from modelferry.values import format_duration
 
 log = logging.getLogger("modelferry.checks")
@@ -70,10 +71,11 @@ def run_checks(
     with _pool(base_url if as_user else "") as pool:
         for check in checks:
             result = _send(pool, check, base_url, workspace)
-            while not result.passed and (as_user or not results) and clock() < until:
-                still_up()
-                sleep(POLL_EVERY_S)
-                result = _send(pool, check, base_url, workspace)
+            with heartbeat(lambda: f"asking again: {result}", every_s=5):  # noqa: B023 - the last one
+                while not result.passed and (as_user or not results) and clock() < until:
+                    still_up()
+                    sleep(POLL_EVERY_S)
+                    result = _send(pool, check, base_url, workspace)
             log.info("%s %s", "✓" if result.passed else "✗", result)
             results.append(result)
     return tuple(results)

@@ -196,6 +196,9 @@ def test_only_what_changed_is_made_again_and_any_release_can_come_back(
 
     with (tmp_path / "workspace" / "app.py").open("a") as app:
         app.write("# another commit\n")
+    dry = deliver(dry_run="true")
+    assert "(not built yet)" in dry.summary
+    assert "[app].env[MODEL]" not in dry.summary, "the model is known before the image"
     code = deliver()
     assert (code.status, code.outputs["rollout"]) == (0, "succeeded"), code.log
     assert (code.outputs["image-reused"], code.outputs["model-changed"]) == ("false", "false")

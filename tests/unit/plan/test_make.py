@@ -81,6 +81,7 @@ def test_a_job_that_only_deploys_needs_no_registry(plan_of: Callable[..., Plan])
         ({"stages": "rollback build"}, "stages", "rollback stands alone"),
         ({"stages": "rollback", "repository": ""}, "release", "is needed to roll back"),
         ({"stages": "rollback", "to": "v7"}, "to", "a release's number"),
+        ({"stages": "rollback", "to": "sha256:abc"}, "to", "12 digits"),
         ({"to": "7"}, "to", "is for `stages: rollback` alone"),
         ({"check-url": "true"}, "check-url", "needs checks"),
         ({"stages": "test"}, "stages", "test needs build"),

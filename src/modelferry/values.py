@@ -27,6 +27,7 @@ _MOUNTED = tuple(
     )
 )
 WHITEOUT = ".wh."  # a layer's entry of such a name deletes others (image-spec, layer.md)
+_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -59,6 +60,11 @@ def parse_digest(text: str) -> Digest:
     if not _DIGEST.fullmatch(text):
         raise ValueError(f"{text!r} is no digest: sha256: and 64 lower-case hex digits")
     return Digest(text)
+
+
+def uncoloured(text: str) -> str:
+    """A program's words as an error tells them, in a report and a summary too (ECMA-48, 5.4)."""
+    return _CONTROL.sub("", text)
 
 
 def is_utf8(text: str) -> bool:

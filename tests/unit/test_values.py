@@ -17,6 +17,7 @@ from modelferry.values import (
     is_tag,
     parse_digest,
     parse_duration,
+    uncoloured,
 )
 
 HEX = "0123456789abcdef" * 4
@@ -170,3 +171,7 @@ def test_no_repositories(name: str) -> None:
 def test_of_many_names_some_are_told() -> None:
     assert format_names(["a", "b"], most=2) == "a, b"
     assert format_names(["a", "b", "c", "d"], most=2) == "a, b and 2 more"
+
+
+def test_what_a_program_says_in_colours_is_told_without() -> None:
+    assert uncoloured("\x1b[35m\x1b[1mGET / \x1b[0m[3] 503\x1b[K") == "GET / [3] 503"

@@ -15,7 +15,7 @@ from modelferry.apptest.containers import asking_docker, lines_of
 from modelferry.apptest.network import RunNetwork
 from modelferry.errors import TestsFailed
 from modelferry.progress import heartbeat
-from modelferry.values import format_duration
+from modelferry.values import format_duration, uncoloured
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -51,7 +51,7 @@ class RunningApp:
                 text = self.container.logs(tail=SHOWN_LINES)
         except TestsFailed as error:
             return str(error)
-        lines = [line[:SHOWN_WIDTH] for line in lines_of([text])]
+        lines = [uncoloured(line)[:SHOWN_WIDTH] for line in lines_of([text])]
         heading = f"The app's last log lines{f' (it {end})' if end else ''}:"
         return "\n".join((heading, *(lines or ["(it logged nothing)"])))
 

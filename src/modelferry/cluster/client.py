@@ -19,6 +19,7 @@ from modelferry.cluster.tunnel import Tunnel, TunnelError, open_tunnel
 from modelferry.cluster.watch import Watch
 from modelferry.errors import FerryError, IdentityError
 from modelferry.retry import retry
+from modelferry.values import uncoloured
 
 Object = Mapping[str, Any]
 
@@ -136,7 +137,7 @@ class Cluster:
         path = PODS.path(namespace, pod, "log")
         # the API server answers a refusal in JSON even so, and a log in plain text only
         with self._transport.open("GET", path, query=query, accept="*/*", read_s=10) as response:
-            said = response.data.decode(errors="replace").splitlines()
+            said = uncoloured(response.data.decode(errors="replace")).splitlines()
         return tuple(line for line in said if not line.startswith(_NO_LOG))
 
     def try_logs(

@@ -107,11 +107,9 @@ def _misplaced_rules(
             for container in templates(found.body)
             if container.name == rule.container
         ]
-        first = objects[0]
         if not hits:
             yield Problem(
-                first.file,
-                first.line,
+                *_first_image(objects),
                 f"`images` names container {rule.container}, which no manifest has; there are:\n"
                 + _inventory(objects),
             )
@@ -157,11 +155,16 @@ def _used(objects: Sequence[ManifestObject], built: ImageRef) -> bool:
 
 def _nothing_replaced(objects: Sequence[ManifestObject], built: ImageRef) -> Problem:
     return Problem(
-        objects[0].file,
-        objects[0].line,
+        *_first_image(objects),
         f"no manifest runs {built.name}: write that image, $IMAGE, or a line"
         f" CONTAINER={built.name} in `images`; there are:\n{_inventory(objects)}",
     )
+
+
+def _first_image(objects: Sequence[ManifestObject]) -> tuple[str, int]:
+    """File and line; of the first object where there is no image at all."""
+    written = ((found.file, line) for found in objects for _, _, line in _images(found))
+    return next(written, (objects[0].file, objects[0].line))
 
 
 def _inventory(objects: Sequence[ManifestObject]) -> str:

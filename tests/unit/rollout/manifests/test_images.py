@@ -68,6 +68,13 @@ def test_every_reference_to_the_repository_is_replaced(objects, image: str) -> N
     )
 
 
+def test_the_place_that_is_told_is_an_images(objects) -> None:
+    config = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n---\n"
+    assert refused(objects(config + POD.format(image="score"))).startswith(
+        "manifests: a.yaml:11: no"
+    )
+
+
 @pytest.mark.parametrize(
     "image",
     [

@@ -126,8 +126,9 @@ class ImageInputs:
     registry: str = _text("Login server of the registry, such as `myregistry.azurecr.io`.")
     repository: str = _text("Name of the image in the registry, such as `team/score`.")
     tags: str = _lines(
-        "Tags of the image, one a line.",
-        otherwise="`sha-` with 12 digits of the commit, and the branch",
+        "Tags of the image, one a line. `mf-BRANCH` and `mf-BRANCH-app` are Modelferry's own, by "
+        "which the next run knows the last.",
+        otherwise="`sha-` with 12 digits of the commit (of a clean checkout), and the branch",
     )
     username: str = _text(
         "User name for the registry, for the push and for base images in it.",
@@ -159,7 +160,8 @@ class AppTestInputs:
     test_env: str = _lines("Environment of the app under test, lines `NAME=VALUE`.")
     checks: str = _lines(
         "Requests that the built container, and later the new pods, must answer: lines `METHOD "
-        "PATH [@FILE, NAME=@FILE or JSON] [=> STATUS] [contains TEXT]`."
+        "PATH [@FILE, NAME=@FILE or JSON] [=> STATUS] [contains TEXT]`. The first is asked again "
+        "until `start-timeout`."
     )
     integration_tests: str = _text(
         "Path for pytest, or a command, that is run beside the app with its address in "

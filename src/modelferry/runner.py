@@ -70,26 +70,26 @@ class Runner:
         self._said: Counter[str] = Counter()
 
     def mask(self, secrets: Iterable[Secret]) -> None:
-        from actions_toolkit import core
+        from actions_toolkit.command import issue_command  # core loads an HTTP client for OIDC
 
         with self._commands():
             for value in self._redactor.add(secrets):
-                core.set_secret(value)
+                issue_command("add-mask", {}, value)
 
     def redact(self, text: str) -> str:
         return self._redactor(text)
 
     @contextmanager
     def group(self, title: str) -> Generator[None]:
-        from actions_toolkit import core
+        from actions_toolkit.command import issue_command
 
         with self._commands():
-            core.start_group(_one_line(self.redact(title)))
+            issue_command("group", {}, _one_line(self.redact(title)))
         try:
             yield
         finally:
             with self._commands():
-                core.end_group()
+                issue_command("endgroup", {}, "")
 
     def say(self, line: str) -> None:
         with self._lock:

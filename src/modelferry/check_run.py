@@ -71,7 +71,7 @@ def run_checks(
     with _pool(base_url if as_user else "") as pool:
         for check in checks:
             result = _send(pool, check, base_url, workspace)
-            with heartbeat(lambda: f"asking again: {result}", every_s=5):  # noqa: B023 - the last one
+            with heartbeat(lambda: f"asking again: {result}"):  # noqa: B023 - the last one
                 while not result.passed and (as_user or not results) and clock() < until:
                     still_up()
                     sleep(POLL_EVERY_S)

@@ -108,9 +108,10 @@ def _reuse(
     for stage in plan.stages:
         if stage in (Stage.FETCH, Stage.BUILD, Stage.TEST):
             recorder.reused(stage)
-    version = ready.model.version if ready.model else ""
     with recorder.stage("push") as note:
-        pushed = take_release(to.same, to.push, registry=to.registry, model_version=version)
+        pushed = take_release(
+            to.same, to.push, registry=to.registry, model_version=ready.model_version
+        )
         note.mark, note.figure = "reused", f"{pushed.ref.name}, tags {', '.join(pushed.tags)}"
         note.moved_bytes = 0
     model = released_model(to.same, ready.model) if ready.model else None
@@ -133,8 +134,9 @@ def _tell_dry_run(plan: Plan, ready: Ready, recorder: Recorder) -> None:
         said.append(f"nothing changed: {to.same.digest} would be taken as it is")
         if plan.deploy:  # preflight did not know the image yet
             built = to.push.name.pinned(to.same.digest)
-            version = ready.model.version if ready.model else ""
-            target = prepare(plan.deploy, built=built, context=plan.context, model_version=version)
+            target = prepare(
+                plan.deploy, built=built, context=plan.context, model_version=ready.model_version
+            )
     if target:
         said.append(f"the manifests would change:\n{target.diff}")
     recorder.note(dry_run="\n\n".join(said))

@@ -41,6 +41,10 @@ class Ready:
     registry: Registry | None
     target: Target | None
 
+    @property
+    def model_version(self) -> str:
+        return self.model.version if self.model else ""
+
 
 def preflight(plan: Plan) -> Ready:
     """Raises InputError for files that are not there, else the one failure, else Several."""

@@ -26,9 +26,9 @@ from modelferry.image.spec import BuildSpec
 from modelferry.last_release.base_images import DigestOf, recipe_of
 from modelferry.last_release.changed import BuildKey, parts_of
 from modelferry.plan.spec import ModelPlan, Plan
+from modelferry.sources.spec import SourceKind
 from modelferry.values import ImageRef
 
-_IN_WORKSPACE = "file"  # a model's scheme
 # What pytest reads on its way to the tests that are named.
 _PYTEST_FILES = ("conftest.py", "pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
 
@@ -123,7 +123,7 @@ def _model(model: ModelPlan, files: Iterable[ModelFile], workspace: Path) -> dic
 def _model_file(file: ModelFile, workspace: Path) -> dict[str, Any]:
     scheme, _, path = file.uri.partition(":")
     identity = file.version_id or file.etag
-    if scheme == _IN_WORKSPACE:  # its mark is new with every checkout
+    if scheme == SourceKind.FILE:  # its mark is new with every checkout
         with (workspace / path).open("rb") as content:
             identity = hashlib.file_digest(content, "sha256").hexdigest()
     elif identity is None:
@@ -141,7 +141,7 @@ def _sums(model: Mapping[str, Any] | None) -> dict[str, str]:
     return {
         file["uri"]: file["identity"]
         for file in files
-        if file["uri"].startswith(f"{_IN_WORKSPACE}:")
+        if file["uri"].startswith(f"{SourceKind.FILE}:")
     }
 
 

@@ -20,6 +20,7 @@ from modelferry.cluster.resources import PODS
 from modelferry.cluster.transport import Refused
 from modelferry.errors import Fault, InputError, RollbackError, RolloutFailed
 from modelferry.last_release.tags import meaning
+from modelferry.plan.cluster import BUILT_IN_VARIABLES
 from modelferry.plan.spec import DeployPlan, RunContext
 from modelferry.rollout import apply
 from modelferry.rollout.changes import diff, dry_run
@@ -68,7 +69,6 @@ class _Release:
     digest: Digest
     objects: tuple[ManifestObject, ...]
     table: tuple[images.Replacement, ...]
-    names: tuple[str, ...]  # that the manifests may use
 
 
 def prepare(
@@ -84,8 +84,9 @@ def prepare(
         model_version=model_version,
     )
     release = _read(plan, image, context)
+    names = (*dict(plan.spec.variables), *BUILT_IN_VARIABLES)
     for found in release.objects:
-        for written, meant in near_misses(json.dumps(found.body), release.names):
+        for written, meant in near_misses(json.dumps(found.body), names):
             log.warning("%s: %s stays as it is: is $%s meant?", found.place, written, meant)
     require(plan.spec, release.objects, release.reference)
     cluster = connect(plan.cluster)
@@ -243,9 +244,11 @@ def _read(plan: DeployPlan, pushed: PushedImage, context: RunContext) -> _Releas
         "Build.BuildId": context.run_id,
         "MODEL_VERSION": pushed.model_version,
     }
-    variables = dict(spec.variables) | built_in
     found = load_manifests(
-        spec.manifests, context.workspace, namespace=spec.namespace, variables=variables
+        spec.manifests,
+        context.workspace,
+        namespace=spec.namespace,
+        variables=dict(spec.variables) | built_in,
     )
     replaced, table = images.substitute(found, written, spec.images)
     return _Release(
@@ -256,7 +259,6 @@ def _read(plan: DeployPlan, pushed: PushedImage, context: RunContext) -> _Releas
             for entry in replaced
         ),
         table=table,
-        names=tuple(variables),
     )
 
 

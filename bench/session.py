@@ -26,7 +26,6 @@ class Case:
 class Scale:
     rounds: int
     cold: tuple[Case, ...]
-    tested: tuple[Case, ...]  # cold, with the image started for its tests
     commit_bytes: tuple[int, ...]  # models under a code commit, the least first
     base_bytes: tuple[int, ...]  # added to the base image; 0: the base as it is
     small_bytes: int  # the model of rows where its size matters little
@@ -48,10 +47,6 @@ FULL = Scale(
         Case(storage="fast server", data=_data("fp16", 2 * GIB, 8)),
         Case(storage="fast server", data=_data("random", 2 * GIB)),
     ),
-    tested=(
-        Case(storage="fast server", data=_data("fp16", 2 * GIB)),
-        Case(storage="fast server", data=_data("random", 2 * GIB, 8)),
-    ),
     commit_bytes=(GIB // 10, GIB, 4 * GIB),
     base_bytes=(0, 7 * GIB // 4),
     small_bytes=GIB // 2,
@@ -66,7 +61,6 @@ QUICK = Scale(
         Case(storage="fast server", data=_data("fp16", GIB // 2)),
         Case(storage="azurite", data=_data("random", GIB // 4, 8)),
     ),
-    tested=(Case(storage="fast server", data=_data("fp16", GIB // 2)),),
     commit_bytes=(GIB // 10, GIB // 2),
     base_bytes=(0,),
     small_bytes=GIB // 4,
@@ -79,7 +73,6 @@ QUICK = Scale(
 TINY = Scale(
     rounds=1,
     cold=(Case(storage="azurite", data=_data("random", 64 * MIB, 8)),),
-    tested=(Case(storage="fast server", data=_data("fp16", 64 * MIB)),),
     commit_bytes=(MIB, 64 * MIB),
     base_bytes=(0,),
     small_bytes=64 * MIB,

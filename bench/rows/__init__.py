@@ -15,8 +15,7 @@ def measures() -> dict[tuple[str, ...], Measure]:
     from bench.rows import cold, commits, cost, downloads, node, unchanged
 
     return {
-        ("a", "a2"): cold.pushed,
-        ("b",): cold.started,
+        ("a", "a2", "b"): cold.delivered,
         ("c",): commits.code_changes,
         ("d",): commits.model_changes,
         ("e",): unchanged.delivered_again,

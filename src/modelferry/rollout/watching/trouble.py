@@ -64,6 +64,9 @@ _ABSENT = re.compile(
 _NO_ROOM = re.compile(
     r"exceeded quota|Insufficient |Too many pods|free ports|anti-affinity|max volume count"
 )
+# A node under load, which goes on trying: it is late with the container, or with its view of the
+# cluster, or has not yet let go of the name that it gave a try of before.
+_BUSY = re.compile(r"deadline exceeded|timed out|is reserved for")
 _PULLED = re.compile(r'Successfully pulled image "([^"]+)"')
 _AUTOSCALED = ("TriggeredScaleUp", "Nominated")  # cluster-autoscaler, Karpenter
 
@@ -108,7 +111,7 @@ def _waiting(status: Mapping[str, Any], waiting: Mapping[str, Any], pulls: int) 
     if reason in ("CreateContainerConfigError", "CreateContainerError"):
         return Trouble(
             cause=f"container {name} cannot be created: {message or reason}",
-            grace_s=_CONFIG_GRACE_S,
+            grace_s=NEVER if _BUSY.search(message) else _CONFIG_GRACE_S,
             container=name,
         )
     return None
@@ -258,8 +261,16 @@ def of_event(event: Object) -> Trouble | None:
 
 
 def is_healed_by(event: Object) -> bool:
-    """A later event that ends what `of_event` said of the same object."""
-    return event.get("reason") in ("SuccessfulCreate", "SuccessfulMountVolume", "Started")
+    """A later event that ends what `of_event` said of the same object. A node asks for a pod's
+    images, which may take minutes, only once its volumes and its sandbox are there."""
+    return event.get("reason") in (
+        "SuccessfulCreate",
+        "SuccessfulMountVolume",
+        "Pulling",
+        "Pulled",
+        "Created",
+        "Started",
+    )
 
 
 def pulled_image(event: Object) -> tuple[str, str] | None:

@@ -137,6 +137,18 @@ def test_a_listed_event_is_old_and_a_later_success_heals() -> None:
     assert board.findings(11) == ()
 
 
+def test_a_volume_that_came_late_is_no_trouble_of_the_pull_after_it(board: Board) -> None:
+    """A new namespace gets its kube-root-ca.crt a moment after its first pods."""
+    board.replace(PODS, "n", [pod("new", {"waiting": {"reason": "ContainerCreating"}})])
+    about = {"uid": "pod-new", "kind": "Pod"}
+    late = {"metadata": {"uid": "e"}, "involvedObject": about, "reason": "FailedMount"}
+    late["message"] = 'configmap "kube-root-ca.crt" not found'
+    board.put(EVENTS, "n", "ADDED", late)
+    assert [finding.is_final for finding in board.findings(0)] == [False]
+    board.put(EVENTS, "n", "ADDED", late | {"reason": "Pulling", "metadata": {"uid": "p"}})
+    assert board.findings(600) == ()
+
+
 def test_a_node_on_its_way_is_waited_for(board: Board) -> None:
     lost = pod("new", {})
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}

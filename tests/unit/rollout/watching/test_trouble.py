@@ -148,6 +148,7 @@ def test_events() -> None:
     )
     assert trouble.of_event(event("Unhealthy", "HTTP 500", "Pod")) is None
     assert trouble.is_healed_by(event("SuccessfulCreate"))
+    assert not trouble.is_healed_by(event("BackOff", kind="Pod"))
     assert trouble.is_autoscaled(event("TriggeredScaleUp"))
 
 
@@ -170,6 +171,31 @@ def test_events() -> None:
 def test_a_volume_that_cannot_be_mounted(message: str, grace_s: float) -> None:
     event = {"reason": "FailedMount", "message": message, "involvedObject": {"kind": "Pod"}}
     found = trouble.of_event(event)
+    assert found
+    assert found.grace_s == grace_s
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "grace_s"),
+    [
+        ("CreateContainerConfigError", 'configmap "settings" not found', 17),
+        ("CreateContainerError", "no command specified", 17),
+        # a node under load
+        (
+            "CreateContainerConfigError",
+            "failed to sync secret cache: timed out waiting for the condition",
+            trouble.NEVER,
+        ),
+        ("CreateContainerError", "context deadline exceeded", trouble.NEVER),
+        (
+            "CreateContainerError",
+            'failed to reserve container name "a_b": name "a_b" is reserved for "4f2"',
+            trouble.NEVER,
+        ),
+    ],
+)
+def test_a_container_that_cannot_be_created(reason: str, message: str, grace_s: float) -> None:
+    found = trouble.of_pod(pod(waiting(reason, message)))
     assert found
     assert found.grace_s == grace_s
 

@@ -21,7 +21,7 @@ from modelferry.errors import (
 )
 from modelferry.local_files import missing
 from modelferry.plan import DeployPlan, ModelPlan, Plan, PushPlan
-from modelferry.sources import resolve_model
+from modelferry.sources import adapter, resolve_model
 from modelferry.values import format_bytes
 
 if TYPE_CHECKING:
@@ -52,9 +52,17 @@ def preflight(plan: Plan) -> Ready:
         raise InputError(*faults)
     pool = ThreadPoolExecutor(5, thread_name_prefix="preflight")
     try:
-        model = pool.submit(lambda: plan.model and resolve(plan.model, plan.context.workspace))
-        engine = pool.submit(lambda: _engine(plan))
+        # Modules are loaded here, each before its question is asked: threads that import side by
+        # side wait for one another's locks, and take twice as long.
+        if plan.push:
+            import modelferry.registry.client
         registry = pool.submit(lambda: plan.push and _registry(plan.push))
+        for line in plan.model.lines if plan.model else ():
+            adapter(line.kind)
+        model = pool.submit(lambda: plan.model and resolve(plan.model, plan.context.workspace))
+        if _needs_engine(plan):
+            import modelferry.engine  # noqa: F401
+        engine = pool.submit(lambda: _engine(plan))
         given = pool.submit(lambda: plan.deploy and _look_up(plan.deploy))
         target = pool.submit(lambda: plan.deploy and _target(plan.deploy, plan, model))
         asked = (model, engine, registry, given, target)
@@ -96,10 +104,15 @@ def resolve(model: ModelPlan, workspace: Path) -> ResolvedModel:
     return found
 
 
-def _engine(plan: Plan) -> Engine | None:
+def _needs_engine(plan: Plan) -> bool:
     """A `builder` elsewhere that pushes needs none."""
     build = plan.build
-    if build is None or (build.builder != "docker" and plan.push and not plan.tests):
+    return bool(build and (build.builder == "docker" or plan.tests or not plan.push))
+
+
+def _engine(plan: Plan) -> Engine | None:
+    build = plan.build
+    if build is None or not _needs_engine(plan):
         return None
     from modelferry.engine import connect
 

@@ -443,13 +443,13 @@ def test_an_app_that_serves_one_at_a_time_answers_at_once(
     cluster: Cluster, namespace: str, pod: str
 ) -> None:
     """Nothing that we opened only to look holds its one worker: a node would for a second."""
-    seconds: list[float] = []
-    for _ in range(3):
+    for _ in range(10):  # what else the machine does may take its time, too
         with cluster.tunnel(pod, namespace, 8002) as tunnel:
             began = time.monotonic()
             assert post(f"{tunnel.url}/made", b"hello") == (201, b"hello")
-            seconds.append(time.monotonic() - began)
-    assert min(seconds) < 0.9
+            if time.monotonic() - began < 0.9:
+                return
+    pytest.fail("each answer took as long as a node holds a worker")
 
 
 def test_a_connection_that_proved_the_way_and_was_not_used_is_let_go(

@@ -129,7 +129,7 @@ def test_a_stall_lasts(server: FaultServer) -> None:
     began = time.monotonic()
     with pytest.raises(OSError, match="reset"):
         ask(server)
-    assert 0.5 <= time.monotonic() - began < 3
+    assert 0.5 <= time.monotonic() - began < 20
 
 
 def test_an_action_happens_in_mid_body_and_only_where_it_belongs(server: FaultServer) -> None:

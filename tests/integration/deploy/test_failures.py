@@ -322,7 +322,7 @@ def test_a_namespace_that_is_deleted_meanwhile_is_told_at_once(
         deploy(manifest, images[0])
     took_s = time.monotonic() - deleted_at[0]
     deleting.join()
-    assert took_s < 10
+    assert took_s < 25
     assert "make it anew" in raised.value.do
 
 

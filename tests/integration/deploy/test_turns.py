@@ -274,7 +274,7 @@ def test_a_cancel_does_not_wait_for_what_is_being_removed(cluster: Cluster, name
     try:
         with pytest.raises(Cancelled):
             undo.remove_all(cluster, placed, {placed[0].key: live}, began + 60)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
     finally:
         signal.signal(signal.SIGALRM, before)
         operations = [{"op": "remove", "path": "/metadata/finalizers"}]

@@ -56,7 +56,7 @@ class World:
             self.at_work.add(name)
             self.most_at_work = max(self.most_at_work, len(self.at_work))
         try:
-            self.hold.wait(5)
+            self.hold.wait(30)
             yield from storage.read([(file, start, stop)])
         finally:
             with self.lock:
@@ -122,7 +122,7 @@ def test_without_a_load_layers_go_side_by_side_and_share_one_window() -> None:
     world, registry = World(*[20_000] * 9), Registry()
     world.hold.clear()
     passing = running(world, upload=registry.upload)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while len(world.at_work) < SIDE_BY_SIDE and time.monotonic() < deadline:
         time.sleep(0.01)
     world.hold.set()
@@ -245,8 +245,8 @@ def test_what_is_abandoned_ends_everywhere() -> None:
         passing.sums()
     with pytest.raises(Cancelled):
         passing.finish()
-    assert time.monotonic() - began < 10
-    deadline = time.monotonic() + 10
+    assert time.monotonic() - began < 20
+    deadline = time.monotonic() + 30
     while len(ended) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
     assert {type(error) for error in ended} == {Cancelled}

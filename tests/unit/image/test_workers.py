@@ -35,7 +35,7 @@ def test_an_error_ends_workers_that_are_far_from_done() -> None:
     began = time.monotonic()
     with pytest.raises(BuildError):
         side_by_side([work, fail, work], "test", stop, most=2)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     assert set(ended) == {Cancelled}
 
 
@@ -52,7 +52,7 @@ def test_a_cancel_does_not_wait_for_who_hangs_in_a_request() -> None:
         began = time.monotonic()
         with pytest.raises(Cancelled, match="by a signal"):
             side_by_side([partial(hanging.wait, 30)], "test", Stop(), most=1)
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 20
     finally:
         hanging.set()
         signal.setitimer(signal.ITIMER_REAL, 0)

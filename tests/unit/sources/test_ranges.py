@@ -22,7 +22,7 @@ MIB = 1024 * 1024
 @pytest.fixture(autouse=True)
 def no_reader_is_left():
     yield
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while left := [each.name for each in threading.enumerate() if each.name.startswith("reader-")]:
         assert time.monotonic() < deadline, f"still there: {left}"
         time.sleep(0.01)
@@ -114,7 +114,7 @@ def test_order_is_kept_whichever_part_comes_first() -> None:
 
 
 def test_reads_run_side_by_side() -> None:
-    meeting = threading.Barrier(6, timeout=5)
+    meeting = threading.Barrier(6, timeout=30)
 
     def together(model: ModelFile, start: int, stop: int) -> list[bytes]:
         meeting.wait()
@@ -166,7 +166,7 @@ def test_pieces_come_before_their_part_is_whole() -> None:
 
     def slow_end(model: ModelFile, start: int, stop: int) -> Iterator[bytes]:
         yield b"a" * 4
-        release.wait(5)
+        release.wait(30)
         yield b"b" * 6
 
     (part,) = small_parts(1)
@@ -238,7 +238,7 @@ def test_a_check_is_asked_while_nothing_comes() -> None:
     release, stop = threading.Event(), threading.Event()
 
     def stuck(model: ModelFile, start: int, stop: int) -> list[bytes]:
-        release.wait(10)
+        release.wait(60)
         return numbered(model, start, stop)
 
     def check() -> None:
@@ -250,7 +250,7 @@ def test_a_check_is_asked_while_nothing_comes() -> None:
     with pytest.raises(Cancelled):
         list(in_order(stuck, small_parts(2), connections=1, check=check))
     release.set()
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 30
 
 
 def test_a_stuck_read_does_not_hold_up_a_cancel(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,14 +259,14 @@ def test_a_stuck_read_does_not_hold_up_a_cancel(monkeypatch: pytest.MonkeyPatch)
 
     def stuck(model: ModelFile, start: int, stop: int) -> list[bytes]:
         if start:
-            release.wait(10)
+            release.wait(60)
         return numbered(model, start, stop)
 
     bodies = in_order(stuck, small_parts(8), connections=4)
     next(bodies)
     started = time.monotonic()
     bodies.close()
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 30
     assert all(t.daemon for t in threading.enumerate() if t.name.startswith("reader-"))
     release.set()
 

@@ -82,7 +82,7 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Iterator[Play]:
 
 
 def kinds(news: queue.SimpleQueue[News], count: int) -> list[str]:
-    return [news.get(timeout=5).kind for _ in range(count)]
+    return [news.get(timeout=30).kind for _ in range(count)]
 
 
 def test_a_list_then_a_watch_from_there_then_one_from_where_it_ended(play: Play) -> None:
@@ -115,7 +115,7 @@ def test_a_refusal_that_stands_ends_it(play: Play, answer: FerryError) -> None:
     """A server that starts refuses what it will grant; half a minute later it means it."""
     times = iter((0.0, 0.0, 0.0, 0.0, 29.0, 29.0, 31.0, 31.0, 31.0))
     _, cluster, news = play(*[answer] * 9, clock=lambda: next(times, 99.0))
-    entry = news.get(timeout=5)
+    entry = news.get(timeout=30)
     assert (entry.kind, entry.content) == ("refused", answer)
     assert len(cluster.asked) > 2
 
@@ -134,7 +134,7 @@ def test_a_bug_of_ours_ends_the_run(play: Play) -> None:
 
 def test_without_the_right_to_events_it_goes_on_without_them(play: Play) -> None:
     _, cluster, news = play(refused(403), resource=EVENTS)
-    entry = news.get(timeout=5)
+    entry = news.get(timeout=30)
     assert (entry.kind, entry.content, entry.asked_at) == ("list", (), float("inf"))
     assert cluster.asked == ["list"]
 

@@ -9,7 +9,14 @@ from hashlib import sha256
 from typing import Literal
 
 from modelferry.artifacts import Image, Model, PushedImage, ResolvedModel, Rollout, RolloutState
-from modelferry.errors import BUG_STATUS, FerryError, RollbackError, RolloutFailed, Several
+from modelferry.errors import (
+    BUG_STATUS,
+    FerryError,
+    InputError,
+    RollbackError,
+    RolloutFailed,
+    Several,
+)
 from modelferry.values import Digest, format_bytes, format_duration
 
 Mark = Literal["passed", "reused", "failed", "not run", "not tested"]
@@ -316,6 +323,8 @@ def _rollout_without_value(report: RunReport) -> RolloutState:
             return RolloutState.ROLLBACK_FAILED
         case RolloutFailed(rolled_back=True):
             return RolloutState.ROLLED_BACK
+        case InputError():  # nothing was begun
+            return RolloutState.SKIPPED
         case _:
             failed = report.failed_stage in ("deploy", "rollback")
             return RolloutState.FAILED if failed else RolloutState.SKIPPED

@@ -130,6 +130,12 @@ def test_a_stage_of_the_cluster_that_raised_is_a_failed_rollout(stage: str) -> N
     assert failed.status == 8
 
 
+def test_a_release_that_there_is_not_leaves_the_rollout_alone() -> None:
+    error = InputError(Fault(name="to", given="99", allowed="there are: 1, 2"))
+    told = outputs(RunReport(error=error, failed_stage="rollback"), "r")
+    assert told["rollout"] == "skipped"
+
+
 @pytest.mark.parametrize(
     ("error", "rollout", "status"),
     [

@@ -35,7 +35,7 @@ def nodes(text: str) -> Iterator[yaml.Node]:
         try:
             yield from _documents(yaml.parse(part, Loader=_LOADER))
         except yaml.MarkedYAMLError as error:
-            line, column = _where(error)
+            line, column = _where(error, part)
             problem = ", ".join(filter(None, (error.context, error.problem)))
             raise TreeError(line, problem + _hint(part, line, column)) from error
         except yaml.YAMLError as error:
@@ -122,11 +122,13 @@ def _known(event: yaml.NodeEvent, node: yaml.Node, anchors: dict[str, yaml.Node]
     return node
 
 
-def _where(error: yaml.MarkedYAMLError) -> tuple[int, int]:
-    """Line and column. What has no end is noticed far below its beginning."""
+def _where(error: yaml.MarkedYAMLError, text: str) -> tuple[int, int]:
+    """Line and column. What has no end is noticed far below its beginning, or below the last line."""
+    seen = error.problem_mark
     is_open = re.search(r"simple key|quoted scalar", error.context or "")
-    begun = error.context_mark if is_open else None
-    mark = begun or error.problem_mark or error.context_mark
+    is_below = seen is not None and seen.line > text.rstrip().count("\n")
+    begun = error.context_mark if is_open or is_below else None
+    mark = begun or seen or error.context_mark
     return (mark.line + 1, mark.column) if mark else (1, 0)
 
 

@@ -83,6 +83,8 @@ def test_files_without_objects_are_refused(tmp_path: Path) -> None:
     ("text", "problem"),
     [
         ("a: [1\nb: 2\n", "a.yaml:2: "),
+        ("a: 1\nb: {c: 2\n", "a.yaml:2: "),
+        ("a: {c: 2\n\n\n", "a.yaml:1: "),
         ("a: 1\n\tb: 2\n", "a.yaml:2: "),
         ("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nkind: Job\n", "a.yaml:4: the key 'kind'"),
         ("apiVersion: v1\nkind: Pod\n", "a.yaml:1: metadata.name missing in this Pod"),

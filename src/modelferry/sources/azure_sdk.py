@@ -107,6 +107,8 @@ def read_azure(error: Exception) -> Refusal:
             return Refusal(connection="connection failed")
         case azure.ServiceResponseError() | azure.IncompleteReadError():
             return Refusal(connection="connection broke")
+        case azure.HttpResponseError() if type(error) is azure.HttpResponseError:
+            return Refusal(connection="connection broke")  # in a body: by a reset, not by an end
         case _:
             return Refusal(code=type(error).__name__)
 

@@ -51,7 +51,7 @@ AZURE: dict[str, str | None] = {
     "ServiceResponseError": BROKE,
     "ServiceResponseTimeoutError": LATE,
     "IncompleteReadError": BROKE,
-    "HttpResponseError": BY_NAME,
+    "HttpResponseError": BROKE,  # without a status
     "DecodeError": BY_NAME,
     "ResourceExistsError": BY_NAME,
     "ResourceNotFoundError": BY_NAME,

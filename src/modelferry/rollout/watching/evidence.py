@@ -232,17 +232,18 @@ def _event_lines(found: tuple[Object, ...] | str) -> list[str]:
 
 
 def _logs(ask: _Ask, pod: Object) -> Iterator[tuple[str, Sequence[str]]]:
-    """Each container's current run, and the one before where it was restarted."""
+    """Each container's current run, and the one before where it was restarted and its log is still
+    there: a node may keep that of the last one only."""
     for status in container_statuses(pod):
         runs = [True] if status.get("lastState") else []
         runs += [False] if "waiting" not in status.get("state", {}) else []
         if "terminated" in status.get("state", {}):
             runs.reverse()  # the run that ended last comes first
-        for previous in runs:
+        name, container = pod["metadata"]["name"], status["name"]
+        found = [(previous, ask.logs(pod, container, previous=previous)) for previous in runs]
+        for previous, content in [run for run in found if run[1]] or found[:1]:
             which = "before its restart" if previous else "now"
-            name, container = pod["metadata"]["name"], status["name"]
             title = f"  log of {name} container {container}, {which}:"
-            content = ask.logs(pod, container, previous=previous)
             yield title, [f"  | {line}" for line in content] or ["  | (empty)"]
 
 

@@ -46,9 +46,8 @@ class Settling:
         ends = max((self._outlives(pod, kills, now) for pod, kills in pods), default=now)
         if ends > now:
             return ends, "a probe had one of its containers killed: it is to last longer this time"
-        if target.key in self.checked:
-            return now, ""
-        ends = max((self._has_run(pod, now) for pod, _ in pods), default=now)
+        asked = target.key in self.checked
+        ends = max((self._has_run(pod, now, asked=asked) for pod, _ in pods), default=now)
         return ends, f"it has no readiness probe: watched running for {SETTLE_S:.0f} s"
 
     def _outlives(self, pod: Object, kills: Kills, now: float) -> float:
@@ -65,12 +64,17 @@ class Settling:
                 ends = max(ends, since + well.total_seconds() + SETTLE_S)
         return ends
 
-    def _has_run(self, pod: Object, now: float) -> float:
-        """Without a readiness probe it counts as ready before its program has done anything."""
+    def _has_run(self, pod: Object, now: float, *, asked: bool) -> float:
+        """Without a readiness probe it counts as ready before its program has done anything. A
+        check (`asked`) sees that it has, and not what a liveness probe may make of it."""
         if pod["status"].get("phase") == "Succeeded":
             return now
         ends = now
-        probed = {c.name for c in containers(pod) if "readinessProbe" in c.body}
+        probed = {
+            c.name
+            for c in containers(pod)
+            if "readinessProbe" in c.body or (asked and "livenessProbe" not in c.body)
+        }
         for status in pod["status"].get("containerStatuses") or ():
             running = status.get("state", {}).get("running")
             if status["name"] in probed or (running and self._is_old(running, now)):

@@ -189,6 +189,17 @@ def test_with_a_probe_or_checks_or_long_running_there_is_no_such_while(target: A
         assert isinstance(board.state(target, now), Done)
 
 
+def test_a_check_does_not_say_what_a_liveness_probe_will(target: Applied) -> None:
+    board = Board(targets=[target], checked=[target.key])
+    board.replace(DEPLOYMENTS, "n", [deployment(1)])
+    board.replace(REPLICA_SETS, "n", [replica_set("2", "new")])
+    made = pod("new", RUNNING, probe=False)
+    made["spec"]["containers"][0]["livenessProbe"] = {}
+    board.replace(PODS, "n", [made])
+    assert isinstance(board.state(target, 1000), Waiting)
+    assert isinstance(board.state(target, 1010), Done)
+
+
 def test_a_tag_that_means_another_image_on_the_node(target: Applied) -> None:
     board = Board(
         targets=[target],

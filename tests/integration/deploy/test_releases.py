@@ -219,6 +219,26 @@ def test_a_rollback_that_fails_says_both_causes(
     assert [record.verdict for record in records] == ["rollback-failed", "succeeded"]
 
 
+def test_a_claim_that_has_got_its_class_stays_as_it_is(
+    deploy: Deploy, images: Images, cluster: Cluster, namespace: str
+) -> None:
+    claim = """---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}
+"""
+    deploy(claim + deployment(), images[0], run="100")
+    named = claim.replace("{access", "{storageClassName: t-none, access")
+    with pytest.raises(RolloutFailed) as raised:
+        deploy(named + deployment("crash"), images[1], run="101")
+    assert raised.value.rolled_back
+    assert "persistentvolumeclaim/data stays as it is now" in raised.value.seen
+    live = cluster.get(DEPLOYMENTS, "score", namespace)
+    assert live
+    assert live["spec"]["template"]["spec"]["containers"][0]["image"] == str(images[0].ref)
+
+
 def read_records(cluster: Cluster, namespace: str, release: str = "app"):
     return turn.read(cluster, release, namespace) or ()
 

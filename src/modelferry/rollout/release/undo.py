@@ -14,9 +14,10 @@ from modelferry.errors import FerryError, RollbackError, RolloutError, RolloutFa
 from modelferry.rollout import apply
 from modelferry.rollout.changes import dry_run
 from modelferry.rollout.changes.decide import Action, Change
+from modelferry.rollout.changes.dry_run import Answers
 from modelferry.rollout.changes.marks import other_release, release_mark
 from modelferry.rollout.changes.placed import Placed
-from modelferry.rollout.changes.refusals import when_it_counted
+from modelferry.rollout.changes.refusals import Refusal, when_it_counted
 from modelferry.rollout.objects import owned_fields
 from modelferry.rollout.release import history, rollback
 from modelferry.rollout.release.lease import Superseded
@@ -143,12 +144,14 @@ def undo(
         made=now.made,
         tags=tags,
     )
-    for note in way.notes:
-        log.warning("%s", note)
     away = rollback.removals([placed for placed, _ in way.gone])
     alive = {placed.key: live for placed, live in way.gone}
     problems += remove_all(cluster, away.first, alive, deadline)
-    applied, refused = _restore(cluster, way.back, deadline, now.made)
+    answers = dry_run.ask(cluster, way.back)
+    notes = (*way.notes, *_claims_as_they_are(answers.refusals))
+    for note in notes:
+        log.warning("%s", note)
+    applied, refused = _restore(cluster, answers, deadline, now.made)
     problems += [*refused, *begin_to_remove_all(cluster, away.last, alive)]
     for placed in away.kept:
         log.warning("%s is new and stays: others may have put something into it", placed.label)
@@ -163,7 +166,7 @@ def undo(
             do="Mend these by hand, or deploy a release that is good; the next run goes on from"
             " what was there before.",
         )
-    return way.notes
+    return notes
 
 
 def begin_to_remove_all(
@@ -229,11 +232,14 @@ def _seen(
 
 
 def _restore(
-    cluster: Cluster, wanted: Sequence[Placed], deadline: float, made: set[str]
+    cluster: Cluster, answers: Answers, deadline: float, made: set[str]
 ) -> tuple[list[Applied], list[str]]:
     """What cannot be brought back does not keep the others from coming back."""
-    answers = dry_run.ask(cluster, wanted)
-    problems = [_told(refusal.placed, refusal.refused) for refusal in answers.refusals]
+    problems = [
+        _told(refusal.placed, refusal.refused)
+        for refusal in answers.refusals
+        if not _is_claims_own(refusal)
+    ]
     applied: list[Applied] = []
     for change in answers.planned:
         try:
@@ -249,6 +255,19 @@ def _restore(
     except FerryError as error:
         problems.append(_said(error))
     return applied, problems
+
+
+def _claims_as_they_are(refusals: Sequence[Refusal]) -> tuple[str, ...]:
+    return tuple(
+        f"{refusal.placed.label} stays as it is now: what a claim asks for cannot be taken back"
+        for refusal in refusals
+        if _is_claims_own(refusal)
+    )
+
+
+def _is_claims_own(refusal: Refusal) -> bool:
+    """Kubernetes lets a claim name its class once, and grow: neither way leads back."""
+    return refusal.placed.resource.kind == "PersistentVolumeClaim" and refusal.refused.code == 422
 
 
 def _told(placed: Placed, error: FerryError) -> str:

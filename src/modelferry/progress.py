@@ -48,7 +48,7 @@ class LogMeter:
         left = max(0.0, self._total - self._done) / rate if rate else 0.0
         return (
             f"{self._label}: {format_bytes(self._done)} of {format_bytes(self._total)}"
-            f" ({100 * self._done / self._total:.0f} %), {format_bytes(rate)}/s,"
+            f" ({min(100, 100 * self._done / self._total):.0f} %), {format_bytes(rate)}/s,"
             f" {format_duration(left)} left"
         )
 

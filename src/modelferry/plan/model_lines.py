@@ -47,6 +47,8 @@ def parse_model_line(number: int, text: str, blob: BlobAddresses) -> ModelLine:
     if not is_utf8(text):
         raise ValueError("must be UTF-8")
     address, arrow, path = text.rpartition("=>")
+    if not arrow and " -> " in text:
+        raise ValueError("the path in the image comes after =>, not ->")
     if not arrow:
         address, path = text, DEFAULT_TARGET
     elif not address[-1:].isspace() or (path and not path[0].isspace()):

@@ -188,6 +188,7 @@ def test_where_it_goes(text: str, target: str, is_folder: bool, file: str | None
         ("s3://bucket/m => /etc/resolv.conf/", "has a mount at /etc/resolv.conf"),
         ("s3://bucket/m=>/code/", "space on each side"),
         ("s3://bucket/m =>/code/", "space on each side"),
+        ("s3://bucket/v/ -> /code/", "after =>, not ->"),
         ("s3://bucket/v/ => /code", "must end in /"),
         ("s3://bucket/v/*.onnx => /code", "must end in /"),
         ("=> /code/", "space on each side"),

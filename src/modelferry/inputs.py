@@ -154,7 +154,10 @@ class AppTestInputs:
     """The tests"""
 
     unit_tests: str = _text("Command that is run inside a container of the image.")
-    port: str = _text("Port that the app listens on.", otherwise="the image's first exposed port")
+    port: str = _text(
+        "Port that the app listens on.",
+        otherwise="the image's first exposed port; on pods, the container's first port",
+    )
     health_path: str = _text("Path that is polled until the app answers.", "/")
     start_timeout: str = _text("How long the app may take until it answers.", "60s")
     test_env: str = _lines("Environment of the app under test, lines `NAME=VALUE`.")

@@ -13,8 +13,11 @@ _WRITTEN = re.compile(r"^write_bytes: (\d+)", re.MULTILINE)
 _EVERY_S = 0.02
 
 
-class Sampler:
-    """Asks `look` every 20 ms until the block ends."""
+class PeakPss:
+    """Of one process alone, not of its children: the most seen while `watching`, every 20 ms."""
+
+    def __init__(self, pid: int) -> None:
+        self._file, self.bytes = Path(f"/proc/{pid}/smaps_rollup"), 0
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -22,7 +25,7 @@ class Sampler:
 
         def watch() -> None:
             while not done.wait(_EVERY_S):
-                self.look()
+                self._look()
 
         thread = threading.Thread(target=watch, daemon=True)
         thread.start()
@@ -31,46 +34,28 @@ class Sampler:
         finally:
             done.set()
             thread.join()
-            self.look()
+            self._look()
 
-    def look(self) -> None:
-        raise NotImplementedError
-
-
-class PeakPss(Sampler):
-    """Of one process alone, not of its children."""
-
-    def __init__(self, pid: int) -> None:
-        self._file, self.bytes = Path(f"/proc/{pid}/smaps_rollup"), 0
-
-    def look(self) -> None:
+    def _look(self) -> None:
         found = _PSS.search(_read(self._file))
         self.bytes = max(self.bytes, int(found[1]) * 1024 if found else 0)
 
 
-class TreeWrites(Sampler):
-    """Bytes that a daemon and its descendants had written to disk. dockerd unpacks layers in
-    short-lived children: what one writes after its last sample is missed."""
+class TreeWrites:
+    """Bytes that a daemon and its descendants have written to disk since this was made. What a
+    child had written is its parent's as soon as it has been waited for, so the living tell all."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
-        self._before: dict[int, int] = {}
-        self._last: dict[int, int] = {}
         self._before = self._written()
-
-    def look(self) -> None:
-        self._last |= self._written()
 
     @property
     def bytes(self) -> int:
-        return sum(value - self._before.get(pid, 0) for pid, value in self._last.items())
+        return self._written() - self._before
 
-    def _written(self) -> dict[int, int]:
-        found: dict[int, int] = {}
-        for pid in _tree(self._pid):
-            if match := _WRITTEN.search(_read(Path(f"/proc/{pid}/io"))):
-                found[pid] = int(match[1])
-        return found
+    def _written(self) -> int:
+        found = (_WRITTEN.search(_read(Path(f"/proc/{pid}/io"))) for pid in _tree(self._pid))
+        return sum(int(match[1]) for match in found if match)
 
 
 def _tree(top: int) -> set[int]:

@@ -11,14 +11,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from bench.cloud import Cloud
-from bench.meters import PeakPss, Sampler
+from bench.meters import PeakPss
 from bench.storage import Place
 from testbed.registry import access
 
@@ -103,10 +103,8 @@ def _run(
         stderr=subprocess.STDOUT,
         text=True,
     )
-    watched: list[Sampler] = [PeakPss(child.pid)] if watch_memory else []
-    with ExitStack() as stack:
-        for sampler in watched:
-            stack.enter_context(sampler.watching())
+    peak = PeakPss(child.pid)
+    with peak.watching() if watch_memory else nullcontext():
         lines = list(_timed(child, began))
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
@@ -121,7 +119,7 @@ def _run(
         seconds=seconds,
         first_line_s=next(at for at, line in lines if not line.startswith("::add-mask::")),
         written_bytes=usage.ru_oublock * 512,
-        pss_bytes=next((s.bytes for s in watched if isinstance(s, PeakPss)), 0),
+        pss_bytes=peak.bytes,
         report=report,
         outputs=(temp / "output").read_text(),
         log=text,

@@ -37,13 +37,14 @@ from modelferry.rollout.objects import podspec
 from modelferry.rollout.release import history, rollback, turn, undo
 from modelferry.rollout.release.at_work import look
 from modelferry.rollout.release.history import Record
+from modelferry.rollout.release.left_behind import left_behind
 from modelferry.rollout.release.rollback import Before
 from modelferry.rollout.release.turn import Turn
 from modelferry.rollout.spec import DeploySpec
 from modelferry.rollout.watching.board import Board
 from modelferry.rollout.watching.findings import Applied
 from modelferry.rollout.watching.readiness import watched
-from modelferry.stages.verify import asks_pods, chosen, require, see_through
+from modelferry.stages.verify import asks_pods, chosen, require, see_through, told
 from modelferry.values import Digest, ImageRef
 
 log = logging.getLogger("modelferry.deploy")
@@ -145,7 +146,9 @@ def deploy(
             log.info("what changes is what was shown before")
         else:
             log.info("what changes:\n%s", shown)
-        notices = unread(planned)
+        last = history.current(now.records)
+        left = left_behind(now.cluster, last, planned, marks["release"])
+        notices = told((*unread(planned), *left))
         at_work = look(target.cluster, planned, pushed.ref.name)
         before = rollback.snapshot(planned, now.inherited, at_work)
         now.made |= rollback.made_before(before, planned)
@@ -166,14 +169,12 @@ def deploy(
                 spec, now, board, release.reference, context=context, deadline=deadline
             )
         now.end(history.SUCCEEDED)
-    for notice in (notices := (*notices, *verified.unasked)):
-        log.warning("%s", notice)
     return Rollout(
         state=RolloutState.SUCCEEDED,
         objects=tuple(entry.label for entry in applied),
         previous_image=previous,
         url=verified.url,
-        notices=notices,
+        notices=(*notices, *verified.notices),
         diff=shown,
         release=now.number,
     )

@@ -14,7 +14,7 @@ from modelferry.cluster.client import Cluster
 from modelferry.errors import RolloutFailed, TestsFailed
 from modelferry.plan.spec import RunContext
 from modelferry.rollout.manifests.load import ManifestObject
-from modelferry.rollout.reach import new_pods, pod_checks, url, url_checks
+from modelferry.rollout.reach import new_pods, no_pods, pod_checks, url, url_checks
 from modelferry.rollout.reach.new_pods import Object, Way
 from modelferry.rollout.release.turn import Turn
 from modelferry.rollout.spec import DeploySpec
@@ -30,7 +30,7 @@ log = logging.getLogger("modelferry.deploy")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
     url: str | None
-    unasked: tuple[str, ...] = ()  # what was to be checked, and had no pod
+    notices: tuple[str, ...] = ()  # of what has no pod: a Service, or what was to be checked
 
 
 Chosen = Sequence[tuple[Applied, int]]
@@ -119,9 +119,9 @@ def verify(
     """Raises RolloutFailed, or TunnelError where no pod is reached.
     `heed` raises to end it: a newer run takes over, once the suite that runs is at its end."""
     asked = chosen(spec, applied, image)
-    unasked: list[str] = []
+    notices = [*told(no_pods.without_pods(cluster, applied))]
     if spec.checks:
-        unasked += pod_checks.run(
+        unasked = pod_checks.run(
             cluster,
             asked,
             spec.checks,
@@ -129,8 +129,10 @@ def verify(
             start_timeout_s=spec.start_timeout_s,
             heed=heed,
         )
+        notices += told(unasked)
     if spec.smoke_tests:
-        unasked += _smoke(spec, spec.smoke_tests, cluster, asked, context, heed, environ)
+        unasked = _smoke(spec, spec.smoke_tests, cluster, asked, context, heed, environ)
+        notices += told(unasked)
     if spec.check_url:
         address = url_checks.run(
             cluster,
@@ -143,7 +145,13 @@ def verify(
         )
     else:
         address = url.find(cluster, applied, image)
-    return Verified(url=address, unasked=tuple(unasked))
+    return Verified(url=address, notices=tuple(notices))
+
+
+def told(notices: Sequence[str]) -> Sequence[str]:
+    for notice in notices:
+        log.warning("%s", notice)
+    return notices
 
 
 def _smoke(

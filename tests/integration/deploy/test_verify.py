@@ -14,7 +14,7 @@ import yaml
 
 from modelferry.artifacts import PushedImage, Rollout, RolloutState
 from modelferry.cluster.client import Cluster
-from modelferry.cluster.resources import LEASES, PODS
+from modelferry.cluster.resources import LEASES, PODS, Resource
 from modelferry.errors import InputError, RolloutError
 from modelferry.plan.spec import RunContext
 from modelferry.rollout.objects.conditions import is_true
@@ -62,6 +62,20 @@ spec:
         paths:
           - {path: /, pathType: Prefix, backend: {service: {name: score, port: {number: 8080}}}}
 """
+NIGHTLY = """\
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: nightly}
+spec:
+  schedule: "0 3 1 1 *"
+  jobTemplate:
+    spec:
+      template:
+        spec:
+          restartPolicy: Never
+          containers: [{name: score, image: $IMAGE, command: ["true"]}]
+"""
+CRON_JOBS = Resource(api_version="batch/v1", kind="CronJob", plural="cronjobs", namespaced=True)
 SMOKE = """\
 import os
 import urllib.request
@@ -252,6 +266,42 @@ def test_settings_that_nobody_reads_again_are_told(deploy: Deploy, images: Image
     (notice,) = deploy(manifest.replace("'1'", "'2'"), images[0]).notices
     assert notice.startswith("configmap/app changes, and deployment/score reads it but is not")
     assert deploy(manifest.replace("'1'", "'3'"), images[1]).notices == ()
+
+
+def test_a_service_that_leads_to_no_pod_is_told(
+    deploy: Deploy, images: Images, caplog: pytest.LogCaptureFixture
+) -> None:
+    inner = BALANCER.replace("  type: LoadBalancer\n", "")
+    wrong = inner.replace("app: score", "app: skore").replace("name: score", "name: wrong")
+    (notice,) = deploy(f"{SERVE}---\n{inner}---\n{wrong}", images[0]).notices
+    line = SERVE.count("\n") + inner.count("\n") + 2 + 5
+    assert notice.startswith(f"app.yaml:{line}: service/wrong selects app=skore, which no pod in")
+    assert notice in caplog.text
+
+
+def test_what_the_manifests_no_longer_have_is_told_once(
+    deploy: Deploy,
+    images: Images,
+    cluster: Cluster,
+    namespace: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    both = f"{SERVE}---\n{NIGHTLY}---\n{NIGHTLY.replace('nightly', 'gone')}"
+    first = deploy(both, images[0])
+    found = cluster.get(CRON_JOBS, "gone", namespace)
+    assert found
+    cluster.delete(CRON_JOBS, "gone", namespace, uid=found["metadata"]["uid"])
+    assert first.notices == ()
+    caplog.clear()
+    caplog.set_level(logging.INFO)
+    (notice,) = deploy(SERVE, images[1]).notices
+    assert notice == (
+        "release 1 had cronjob/nightly, which the manifests no longer have: it stays as it is;"
+        f" kubectl --namespace {namespace} delete cronjobs.batch/nightly removes it"
+    )
+    assert caplog.text.index(notice) < caplog.text.index("applied: update deployment/score")
+    assert cluster.get(CRON_JOBS, "nightly", namespace)
+    assert deploy(SERVE, images[1]).notices == ()
 
 
 def test_checks_that_find_no_pod_are_told(

@@ -13,6 +13,7 @@ from modelferry.cluster.resources import PODS, Resource
 from modelferry.cluster.transport import Refused
 from modelferry.errors import RolloutError
 from modelferry.progress import heartbeat
+from modelferry.rollout.changes import autoscaling
 from modelferry.rollout.changes.decide import Action, Change, settled
 from modelferry.rollout.changes.placed import Placed
 from modelferry.rollout.changes.refusals import when_it_counted
@@ -101,7 +102,9 @@ def _write(cluster: Cluster, change: Change) -> Object:
     except Refused as refused:
         if live is None or not conflicts(refused):
             raise
-        placed, force = settled(placed, live, refused)  # an autoscaler came after the dry run
+        # an autoscaler may have come after the dry run
+        is_autoscaled = autoscaling.look(cluster, [placed]).may_be(placed.key)
+        placed, force = settled(placed, live, refused, is_autoscaled=is_autoscaled)
     return cluster.apply(placed.resource, _on(placed.body, live), placed.namespace, force=force)
 
 

@@ -137,6 +137,7 @@ def _look(
         not_there_yet=placement.not_there_yet,
         force=False,
         tolerate=tolerate,
+        going={live["metadata"]["uid"] for placed, live in gone if placed in away.first},
     )
     known = {change.placed.key: change for change in planned}
     there = {key for key, change in known.items() if change.live is not None}

@@ -256,7 +256,7 @@ def test_a_job_that_kubectl_made_is_run_anew(
     assert job["spec"]["template"]["spec"]["containers"][0]["image"] == str(images[1].ref)
 
 
-def test_replicas_are_left_to_an_autoscaler(
+def test_replicas_are_left_to_an_autoscaler_of_another_kind(
     deploy: Deploy, images: Images, cluster: Cluster, namespace: str
 ) -> None:
     deploy(DEPLOYMENT, images[0])
@@ -264,7 +264,7 @@ def test_replicas_are_left_to_an_autoscaler(
     cluster._transport.json(
         "PATCH",
         DEPLOYMENTS.path(namespace, "score", "scale"),
-        query=[("fieldManager", "kube-controller-manager")],
+        query=[("fieldManager", "keda")],
         body=scale,
         content_type="application/merge-patch+json",
     )

@@ -22,7 +22,7 @@ from modelferry.artifacts import PushedImage, Rollout
 from modelferry.cluster import connect
 from modelferry.cluster.access import ClusterAccess
 from modelferry.cluster.client import Cluster
-from modelferry.cluster.resources import LEASES, SECRETS, Resource
+from modelferry.cluster.resources import AUTOSCALERS, LEASES, SECRETS, Resource
 from modelferry.cluster.terms import WRITE_CONNECT_S, WRITTEN_S
 from modelferry.errors import Cancelled, RolloutError, RolloutFailed
 from modelferry.rollout import apply
@@ -425,7 +425,7 @@ def test_an_autoscaler_that_scales_meanwhile_keeps_its_replicas(
     }
     apply_all(cluster, namespace, body, lambda: None)
     again = {**body, "spec": {**body["spec"], "replicas": 2}}
-    apply_all(cluster, namespace, again, lambda: scale(cluster, namespace, 5))
+    apply_all(cluster, namespace, again, lambda: autoscale(cluster, namespace, 5))
     deployments = cluster.resource("apps/v1", "Deployment")
     assert deployments
     live = cluster.get(deployments, "score", namespace)
@@ -443,7 +443,17 @@ def apply_all(
     apply.carry_out(cluster, planned, deadline=time.monotonic() + 30)
 
 
-def scale(cluster: Cluster, namespace: str, replicas: int) -> None:
+def autoscale(cluster: Cluster, namespace: str, replicas: int) -> None:
+    body = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "score"},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "score"},
+            "maxReplicas": 9,
+        },
+    }
+    cluster.create(AUTOSCALERS, body, namespace)
     cluster._transport.json(
         "PATCH",
         f"/apis/apps/v1/namespaces/{namespace}/deployments/score/scale",

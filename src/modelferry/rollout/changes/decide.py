@@ -16,7 +16,12 @@ from modelferry.rollout.changes.placed import Placed, with_body
 from modelferry.rollout.manifests.load import ManifestObject
 from modelferry.rollout.objects import podspec
 from modelferry.rollout.objects.conditions import is_true
-from modelferry.rollout.objects.field_managers import conflicts, is_scaled, lost_with
+from modelferry.rollout.objects.field_managers import (
+    HPA_CONTROLLER,
+    conflicts,
+    is_scaled,
+    lost_with,
+)
 from modelferry.rollout.objects.fields import without
 
 log = logging.getLogger("modelferry.rollout")
@@ -85,17 +90,26 @@ def decided(placed: Placed, live: Object | None, result: Object, *, force: bool)
     return change
 
 
-def settled(placed: Placed, live: Object, refused: Refused) -> tuple[Placed, bool]:
+def settled(
+    placed: Placed, live: Object, refused: Refused, *, is_autoscaled: bool
+) -> tuple[Placed, bool]:
     """After a conflict: without the replicas that an autoscaler minds, and whether to take what
-    the tools before us had. Raises `refused` where others own the fields."""
+    the tools before us had. Raises `refused` where others own the fields.
+
+    `is_autoscaled`: a HorizontalPodAutoscaler targets it, as far as we may know. What one has set
+    that does so no longer is taken, too.
+    """
     found = conflicts(refused)
     scaled = [conflict for conflict in found if is_scaled(conflict, live) and not conflict.yields]
     if any(conflict not in scaled and not conflict.yields for conflict in found):
         raise refused
-    if scaled:
-        log.info("%s: replicas are left to %s", placed.label, scaled[0].manager)
+    minded = [each for each in scaled if is_autoscaled or each.manager != HPA_CONTROLLER]
+    if minded:
+        log.info("%s: replicas are left to %s", placed.label, minded[0].manager)
         placed = with_body(placed, without(placed.body, ("spec", "replicas")))
-    return placed, len(scaled) < len(found)
+    elif scaled:
+        log.info("%s: the autoscaler that has set its replicas is gone", placed.label)
+    return placed, len(minded) < len(found)
 
 
 def lost_by_replacing(placed: Placed, live: Object) -> tuple[str, ...]:

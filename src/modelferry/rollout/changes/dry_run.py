@@ -10,6 +10,7 @@ from typing import Any
 from modelferry.cluster.client import Cluster
 from modelferry.cluster.transport import Refused
 from modelferry.rollout.changes import autoscaling, place
+from modelferry.rollout.changes.autoscaling import Autoscaled
 from modelferry.rollout.changes.decide import (
     Action,
     Change,
@@ -54,14 +55,15 @@ def look(
     not_there_yet: Sequence[Placed],
     force: bool,
     tolerate: Tolerate,
+    going: Collection[str] = (),
 ) -> tuple[Change, ...]:
     """In the order in which they are to be applied. Raises one RolloutError with everything that
     the cluster would refuse.
 
     `not_there_yet`: objects whose namespace or kind comes with this very set. `tolerate` says of
-    a refusal why it may not come when it counts.
+    a refusal why it may not come when it counts. `going`: uids of what is removed before it does.
     """
-    answers = ask(cluster, objects, not_there_yet=not_there_yet, force=force)
+    answers = ask(cluster, objects, not_there_yet=not_there_yet, force=force, going=going)
     refusals: list[Refusal] = []
     tolerated: list[Change] = []
     needed: dict[str, Placed] = {}
@@ -92,8 +94,10 @@ def ask(
     *,
     not_there_yet: Sequence[Placed] = (),
     force: bool = False,
+    going: Collection[str] = (),
 ) -> Answers:
-    scaled = autoscaling.scaled(cluster, [entry for entry in objects if entry not in not_there_yet])
+    there = [entry for entry in objects if entry not in not_there_yet]
+    scaled = autoscaling.look(cluster, there, going)
 
     def one(placed: Placed) -> Change | Refusal:
         if placed in not_there_yet:
@@ -138,9 +142,7 @@ def _words(message: str) -> str:
     return "".join(c if c.isalnum() or c in "-." else " " for c in message.replace("/", " "))
 
 
-def _look(
-    cluster: Cluster, placed: Placed, force: bool, scaled: Collection[str]
-) -> Change | Refusal:
+def _look(cluster: Cluster, placed: Placed, force: bool, scaled: Autoscaled) -> Change | Refusal:
     """Another run may have replaced it between two questions: a refusal counts for what was looked
     at alone."""
     live = _live(cluster, placed)
@@ -167,22 +169,24 @@ def _judge(
     placed: Placed,
     live: Object | None,
     force: bool,
-    scaled: Collection[str],
+    scaled: Autoscaled,
 ) -> Change | Refusal:
     if live is not None and "deletionTimestamp" in live["metadata"]:
         why = "the one that is there is being deleted"
         change = Change(placed=placed, action=Action.REPLACE, live=live, why=why)
     else:
-        wanted = autoscaling.left_alone(placed, live, scaled)
+        wanted = autoscaling.left_alone(placed, live, scaled.targeted)
         if wanted is not placed:
             log.info("%s: its replicas are left to its autoscaler", placed.label)
-        change = _in_place(cluster, wanted, live, force)
+        change = _in_place(cluster, wanted, live, force, scaled)
     if change.action is Action.REPLACE and live is not None:
         return _try_to_replace(cluster, change, live)
     return change
 
 
-def _in_place(cluster: Cluster, placed: Placed, live: Object | None, force: bool) -> Change:
+def _in_place(
+    cluster: Cluster, placed: Placed, live: Object | None, force: bool, scaled: Autoscaled
+) -> Change:
     """Where that is refused for good, but a new one would do: REPLACE."""
     try:
         return _try(cluster, placed, live, force=force)
@@ -190,9 +194,10 @@ def _in_place(cluster: Cluster, placed: Placed, live: Object | None, force: bool
         if live is None:
             raise
         if conflicts(refused):
-            wanted, force = settled(placed, live, refused)
+            is_autoscaled = scaled.may_be(placed.key)
+            wanted, force = settled(placed, live, refused, is_autoscaled=is_autoscaled)
             # when it counts it is settled anew: a stranger may have come by then
-            return replace(_in_place(cluster, wanted, live, force), force=False)
+            return replace(_in_place(cluster, wanted, live, force, scaled), force=False)
         if refused.code == 422 and (unfit := leftover(placed.body, live)):
             fit = with_body(placed, without(placed.body, unfit))  # it may stand there as null
             result = _try_without(cluster, fit, live, unfit, force=force)

@@ -25,6 +25,7 @@ _TAKEN_OVER = {
 }
 _CONFLICT = re.compile(r'conflict with "(?P<manager>[^"]*)"')
 _SCALED = ".spec.replicas"
+HPA_CONTROLLER = "kube-controller-manager"  # scales for all HorizontalPodAutoscalers
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -35,10 +36,14 @@ class Conflict:
 
     @property
     def yields(self) -> bool:
-        return bool(_YIELDING.fullmatch(self.manager))
+        return is_yielding(self.manager)
 
     def __str__(self) -> str:
         return f"{self.field} is owned by {self.manager}"
+
+
+def is_yielding(manager: str) -> bool:
+    return bool(_YIELDING.fullmatch(manager))
 
 
 def conflicts(refused: Refused) -> tuple[Conflict, ...]:

@@ -24,7 +24,7 @@ Object = Mapping[str, Any]
 # What others may have put into them meanwhile would go with them.
 _HOLD_MORE = ("Namespace", "CustomResourceDefinition", "PersistentVolume", "PersistentVolumeClaim")
 # New ones of these may be what keeps the old state from coming back.
-_IN_THE_WAY = ("ResourceQuota", "LimitRange", "NetworkPolicy")
+_IN_THE_WAY = ("ResourceQuota", "LimitRange", "NetworkPolicy", "HorizontalPodAutoscaler")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

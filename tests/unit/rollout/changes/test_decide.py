@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from modelferry.cluster.resources import PODS, Resource
+from modelferry.cluster.transport import Refused
 from modelferry.rollout.changes.decide import (
     Action,
     Change,
@@ -12,8 +13,9 @@ from modelferry.rollout.changes.decide import (
     left_to_its_release,
     lost_by_replacing,
     plain,
+    settled,
 )
-from modelferry.rollout.changes.placed import Placed, ordered
+from modelferry.rollout.changes.placed import Placed, ordered, with_body
 from modelferry.rollout.manifests.load import ManifestObject
 from modelferry.rollout.objects.fields import with_value
 
@@ -172,3 +174,55 @@ def test_what_two_releases_want_alike_stays_the_first_ones() -> None:
     for action, left in ((Action.UNCHANGED, "n/one"), (Action.UPDATE, "n/two")):
         found = left_to_its_release(Change(placed=where, action=action, live=live))
         assert found.placed.body["metadata"]["annotations"][mark] == left
+
+
+HPA = "kube-controller-manager"
+
+
+@pytest.mark.parametrize(
+    ("managers", "is_autoscaled", "stays", "force"),
+    [
+        ((HPA,), True, False, False),
+        ((HPA,), False, True, True),  # its autoscaler is gone
+        (("keda",), True, False, False),
+        (("keda",), False, False, False),
+        ((HPA, "keda"), False, False, True),
+        (("kubectl",), True, True, True),  # a person's `kubectl scale`
+        (("kubectl", HPA), True, False, True),
+        (("kubectl", HPA), False, True, True),
+    ],
+)
+def test_whose_replicas_are_taken(
+    managers: tuple[str, ...], *, is_autoscaled: bool, stays: bool, force: bool
+) -> None:
+    given = placed("Deployment", "apps/v1")
+    given = with_body(given, with_value(given.body, ("spec", "replicas"), 3))
+    found, is_forced = settled(
+        given, scaled_by(*managers), of_replicas(*managers), is_autoscaled=is_autoscaled
+    )
+    assert ("replicas" in found.body["spec"]) is stays
+    assert is_forced is force
+
+
+def test_replicas_that_a_controller_did_not_scale_are_not_taken() -> None:
+    refused = of_replicas(HPA)
+    with pytest.raises(Refused) as raised:
+        settled(placed("Deployment", "apps/v1"), scaled_by(), refused, is_autoscaled=False)
+    assert raised.value is refused
+
+
+def scaled_by(*managers: str) -> dict:
+    entries = [{"manager": manager, "subresource": "scale"} for manager in managers]
+    return {"metadata": {"managedFields": entries}}
+
+
+def of_replicas(*managers: str) -> Refused:
+    causes = [
+        {
+            "reason": "FieldManagerConflict",
+            "message": f'conflict with "{manager}" with subresource "scale" using apps/v1',
+            "field": ".spec.replicas",
+        }
+        for manager in managers
+    ]
+    return Refused("no", code=409, status={"details": {"causes": causes}})

@@ -94,9 +94,15 @@ def test_the_first_release_is_where_nothing_worked_before() -> None:
 
 
 def test_new_objects_go_but_not_those_that_hold_more() -> None:
-    kinds = ("Namespace", "ResourceQuota", "ConfigMap", "PersistentVolumeClaim", "Deployment")
+    kinds = (
+        *("Namespace", "ResourceQuota", "ConfigMap", "PersistentVolumeClaim", "Deployment"),
+        "HorizontalPodAutoscaler",
+    )
     found = rollback.removals([placed(kind) for kind in kinds])
-    assert [entry.resource.kind for entry in found.first] == ["ResourceQuota"]
+    assert [entry.resource.kind for entry in found.first] == [
+        "HorizontalPodAutoscaler",
+        "ResourceQuota",
+    ]
     assert [entry.resource.kind for entry in found.last] == ["Deployment", "ConfigMap"]
     assert {entry.resource.kind for entry in found.kept} == {"Namespace", "PersistentVolumeClaim"}
 

@@ -146,6 +146,8 @@ def undo(
     )
     away = rollback.removals([placed for placed, _ in way.gone])
     alive = {placed.key: live for placed, live in way.gone}
+    for placed in away.first:
+        log.info("removing %s: it was not there before", placed.label)
     problems += remove_all(cluster, away.first, alive, deadline)
     answers = dry_run.ask(cluster, way.back)
     notes = (*way.notes, *_claims_as_they_are(answers.refusals))
@@ -271,7 +273,7 @@ def _is_claims_own(refusal: Refusal) -> bool:
 
 
 def _told(placed: Placed, error: FerryError) -> str:
-    """On its first line what is wrong and where, then what to do."""
+    """What is wrong and where, then what to do."""
     if isinstance(error, Refused):
         error = when_it_counted(placed, error)
     named = error.what if placed.label in error.what else f"{placed.label}: {error.what}"

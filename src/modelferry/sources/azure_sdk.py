@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _PIECE_BYTES = 4 * 1024 * 1024
 # The second is raised outside their tree, for an answer that is no Blob service's.
 FAILURES = (azure.AzureError, azure.DeserializationError)
+# Of the line. The last, without a status and not as one of its subclasses: a reset within a body.
+_BROKE = (azure.ServiceResponseError, azure.IncompleteReadError, azure.HttpResponseError)
 Explain = Callable[[Refusal, Action, str], FerryError]
 
 
@@ -105,10 +107,8 @@ def read_azure(error: Exception) -> Refusal:
             return Refusal(connection="no answer in time")
         case azure.ServiceRequestError():
             return Refusal(connection="connection failed")
-        case azure.ServiceResponseError() | azure.IncompleteReadError():
+        case _ if type(error) in _BROKE:
             return Refusal(connection="connection broke")
-        case azure.HttpResponseError() if type(error) is azure.HttpResponseError:
-            return Refusal(connection="connection broke")  # in a body: by a reset, not by an end
         case _:
             return Refusal(code=type(error).__name__)
 

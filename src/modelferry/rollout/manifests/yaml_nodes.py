@@ -123,7 +123,7 @@ def _known(event: yaml.NodeEvent, node: yaml.Node, anchors: dict[str, yaml.Node]
 
 
 def _where(error: yaml.MarkedYAMLError, text: str) -> tuple[int, int]:
-    """Line and column. What has no end is noticed far below its beginning, or below the last line."""
+    """Line and column. What has no end is noticed far below its beginning, or below it all."""
     seen = error.problem_mark
     is_open = re.search(r"simple key|quoted scalar", error.context or "")
     is_below = seen is not None and seen.line > text.rstrip().count("\n")

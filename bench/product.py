@@ -43,7 +43,6 @@ class Delivery:
     written_bytes: int  # by the process and the clients it waited for
     pss_bytes: int  # 0 unless it was watched
     report: dict[str, Any]
-    outputs: str
     log: str
 
 
@@ -121,7 +120,6 @@ def _run(
         written_bytes=usage.ru_oublock * 512,
         pss_bytes=peak.bytes,
         report=report,
-        outputs=(temp / "output").read_text(),
         log=text,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from bench import storage
@@ -14,8 +13,6 @@ from bench.peers.node import Node
 from bench.product import Workspace
 from bench.rounds import Contender, take_turns
 from bench.session import Session
-
-_IMAGE = re.compile(r"^image=(.+)$|^image<<(\S+)\n(.+)\n\2$", re.MULTILINE)
 
 
 def pulls(session: Session) -> Iterator[Row]:
@@ -31,7 +28,7 @@ def pulls(session: Session) -> Iterator[Row]:
     def deliver() -> None:
         nonlocal current
         workspace.commit()
-        current = _pushed(workspace.deliver("fetch build push").outputs)
+        current = workspace.deliver("fetch build push").report["pushed"]["image"]
 
     def push_usual() -> None:
         usual.commit()
@@ -60,9 +57,3 @@ def pulls(session: Session) -> Iterator[Row]:
         peer_name="docker; code and model are one layer",
         note=f"the first pulls took {first:.2f} s and {first_usual:.2f} s",
     )
-
-
-def _pushed(outputs: str) -> str:
-    found = _IMAGE.search(outputs)
-    assert found, outputs
-    return found[1] or found[3]

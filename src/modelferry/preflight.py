@@ -26,6 +26,7 @@ from modelferry.values import format_bytes
 
 if TYPE_CHECKING:
     from modelferry.engine import Engine
+    from modelferry.image.spec import BuildSpec
     from modelferry.registry.client import Registry
     from modelferry.stages.deploy import Target
 
@@ -60,9 +61,9 @@ def preflight(plan: Plan) -> Ready:
         for line in plan.model.lines if plan.model else ():
             adapter(line.kind)
         model = pool.submit(lambda: plan.model and resolve(plan.model, plan.context.workspace))
-        if _needs_engine(plan):
+        if build := _built_by_engine(plan):
             import modelferry.engine  # noqa: F401
-        engine = pool.submit(lambda: _engine(plan))
+        engine = pool.submit(lambda: build and _engine(build, is_tested=bool(plan.tests)))
         given = pool.submit(lambda: plan.deploy and _look_up(plan.deploy))
         target = pool.submit(lambda: plan.deploy and _target(plan.deploy, plan, model))
         asked = (model, engine, registry, given, target)
@@ -104,22 +105,20 @@ def resolve(model: ModelPlan, workspace: Path) -> ResolvedModel:
     return found
 
 
-def _needs_engine(plan: Plan) -> bool:
-    """A `builder` elsewhere that pushes needs none."""
+def _built_by_engine(plan: Plan) -> BuildSpec | None:
+    """A `builder` elsewhere that pushes needs none, except for the tests."""
     build = plan.build
-    return bool(build and (build.builder == "docker" or plan.tests or not plan.push))
+    by_engine = build and (build.builder == "docker" or plan.tests or not plan.push)
+    return build if by_engine else None
 
 
-def _engine(plan: Plan) -> Engine | None:
-    build = plan.build
-    if build is None or not _needs_engine(plan):
-        return None
+def _engine(build: BuildSpec, *, is_tested: bool) -> Engine:
     from modelferry.engine import connect
 
     engine = connect()
     facts = engine.facts
     log.info("docker: %s %s, %s store", engine.address, facts.version, facts.store)
-    if plan.tests and build.platform and not _same_platform(build.platform, facts.platform):
+    if is_tested and build.platform and not _same_platform(build.platform, facts.platform):
         raise InputError(
             Fault(
                 name="platform",

@@ -17,7 +17,7 @@ from modelferry.errors import FerryError, RollbackError, RolloutError
 from modelferry.plan.spec import RollbackPlan, RunContext
 from modelferry.rollout import apply
 from modelferry.rollout.changes import diff, dry_run
-from modelferry.rollout.changes.decide import Change
+from modelferry.rollout.changes.decide import Action, Change
 from modelferry.rollout.changes.marks import marked, release_mark
 from modelferry.rollout.changes.place import place
 from modelferry.rollout.changes.placed import Placed
@@ -55,7 +55,7 @@ def roll_back(plan: RollbackPlan, context: RunContext) -> Rollout:
         way = _look(cluster, now.records, spec, namespace, intent)
         target, planned = way.target, way.planned
         log.info("what changes:\n%s", way.told)
-        every = (*planned, *undo.as_changes(way.gone))
+        every = (*planned, *_as_changes(way.gone))
         at_work = look(cluster, every, ImageRef.parse(way.pin).name)
         before = rollback.snapshot(every, now.inherited, at_work)
         now.begin(_record(way, now, before))
@@ -221,6 +221,11 @@ def _record(way: _Way, now: Turn, before: tuple[Before, ...]) -> Record:
         created=rollback.created(before),
         before=before,
     )
+
+
+def _as_changes(objects: Sequence[tuple[Placed, Object]]) -> list[Change]:
+    """Objects that will go, so that a snapshot knows them."""
+    return [Change(placed=placed, action=Action.UPDATE, live=live) for placed, live in objects]
 
 
 def _act(now: Turn, way: _Way, timeout_s: float) -> tuple[Applied, ...]:

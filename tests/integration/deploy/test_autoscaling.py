@@ -15,7 +15,7 @@ from modelferry.artifacts import PushedImage, Rollout
 from modelferry.cluster import connect
 from modelferry.cluster.access import ClusterAccess
 from modelferry.cluster.client import Cluster
-from modelferry.cluster.resources import AUTOSCALERS, Resource
+from modelferry.cluster.resources import AUTOSCALERS
 from modelferry.errors import RolloutFailed
 from modelferry.plan.spec import RollbackPlan, RunContext
 from modelferry.rollout import apply
@@ -26,87 +26,52 @@ from modelferry.rollout.spec import RollbackSpec
 from modelferry.rollout.watching.findings import Applied
 from modelferry.stages.rollback import roll_back, would_return
 from modelferry.values import Secret
+from tests.integration.deploy.score import (
+    DEPLOYMENTS,
+    autoscaler,
+    replicas,
+    scale,
+    workload,
+)
 from tests.service_account import log_in
 
 Deploy = Callable[..., Rollout]
 Images = tuple[PushedImage, PushedImage]
 
-DEPLOYMENTS = Resource(
-    api_version="apps/v1", kind="Deployment", plural="deployments", namespaced=True
-)
-SCALER = yaml.safe_dump(
-    {
-        "apiVersion": "autoscaling/v2",
-        "kind": "HorizontalPodAutoscaler",
-        "metadata": {"name": "score"},
-        "spec": {
-            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "score"},
-            "minReplicas": 2,
-            "maxReplicas": 4,
-        },
-    }
-)
-
-
-def workload(more: str = "", mode: str = "serve") -> str:
-    return f"""\
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: score}}
-spec:
-  {more}
-  selector: {{matchLabels: {{app: score}}}}
-  template:
-    metadata: {{labels: {{app: score}}}}
-    spec:
-      terminationGracePeriodSeconds: 0
-      containers:
-        - name: score
-          image: $IMAGE
-          env: [{{name: MODE, value: {mode}}}]
-          readinessProbe: {{httpGet: {{path: /, port: 8000}}, periodSeconds: 1}}
----
-"""
-
-
-@pytest.fixture
-def scale(cluster: Cluster, namespace: str) -> Callable[[int], None]:
-    """As the controller of the HorizontalPodAutoscalers does."""
-
-    def to(replicas: int) -> None:
-        cluster._transport.json(
-            "PATCH",
-            DEPLOYMENTS.path(namespace, "score", "scale"),
-            query=[("fieldManager", "kube-controller-manager")],
-            body={"spec": {"replicas": replicas}},
-            content_type="application/merge-patch+json",
-        )
-
-    return to
-
-
-@pytest.fixture
-def replicas(cluster: Cluster, namespace: str) -> Callable[[], int]:
-    def now() -> int:
-        live = cluster.get(DEPLOYMENTS, "score", namespace)
-        assert live
-        return live["spec"]["replicas"]
-
-    return now
+SCALER = f"---\n{yaml.safe_dump(autoscaler(minReplicas=1))}"
 
 
 def test_replicas_are_the_manifest_s_again_once_their_autoscaler_is_gone(
-    deploy: Deploy,
-    images: Images,
-    scale: Callable[[int], None],
-    replicas: Callable[[], int],
+    deploy: Deploy, images: Images, cluster: Cluster, namespace: str
 ) -> None:
     deploy(workload("replicas: 1"), images[0])
-    scale(2)
+    scale(cluster, namespace, 2)
     rollout = deploy(workload("replicas: 3"), images[0], run="4712")
     assert "~ spec.replicas: 2 → 3" in rollout.diff
-    assert replicas() == 3
+    assert replicas(cluster, namespace) == 3
+
+
+def test_replicas_of_an_autoscaled_workload_are_never_touched(
+    deploy: Deploy,
+    images: Images,
+    cluster: Cluster,
+    namespace: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Also where the manifest has none any more: what only we owned would fall back to 1."""
+    caplog.set_level(logging.INFO)
+    deploy(workload("replicas: 2"), images[0])
+
+    deploy(SCALER + workload(), images[1], run="4712")
+    assert replicas(cluster, namespace) == 2
+    scale(cluster, namespace, 3)
+    deploy(workload("replicas: 2"), images[0], run="4713", force=True)
+    assert replicas(cluster, namespace) == 3
+    assert "its replicas are left to its autoscaler" in caplog.text
+    with pytest.raises(RolloutFailed) as raised:
+        deploy(workload("replicas: 2").replace("serve", "crash"), images[1], run="4714")
+    assert raised.value.rolled_back
+    assert replicas(cluster, namespace) == 3
 
 
 def test_a_failed_deploy_takes_its_autoscaler_and_what_it_scaled_back(
@@ -114,8 +79,6 @@ def test_a_failed_deploy_takes_its_autoscaler_and_what_it_scaled_back(
     images: Images,
     cluster: Cluster,
     namespace: str,
-    scale: Callable[[int], None],
-    replicas: Callable[[], int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     carry_out = apply.carry_out
@@ -123,16 +86,16 @@ def test_a_failed_deploy_takes_its_autoscaler_and_what_it_scaled_back(
     def carry_out_and_scale(*given: Any, **more: Any) -> Sequence[Applied]:
         applied = carry_out(*given, **more)
         if any(entry.resource == AUTOSCALERS for entry in applied):
-            scale(2)
+            scale(cluster, namespace, 2)
         return applied
 
     deploy(workload(), images[0])
     monkeypatch.setattr(apply, "carry_out", carry_out_and_scale)
     with pytest.raises(RolloutFailed) as raised:
-        deploy(workload(mode="crash") + SCALER, images[1], run="4712")
+        deploy(workload().replace("serve", "crash") + SCALER, images[1], run="4712")
     assert raised.value.rolled_back
     assert cluster.get(AUTOSCALERS, "score", namespace) is None
-    assert replicas() == 1
+    assert replicas(cluster, namespace) == 1
 
 
 def test_a_rollback_to_a_release_without_autoscaler_brings_its_replicas_back(
@@ -142,26 +105,23 @@ def test_a_rollback_to_a_release_without_autoscaler_brings_its_replicas_back(
     namespace: str,
     testbed: Mapping[str, str],
     context: RunContext,
-    scale: Callable[[int], None],
-    replicas: Callable[[], int],
 ) -> None:
     deploy(workload("replicas: 1"), images[0])
     deploy(workload("replicas: 1") + SCALER, images[0], run="4712")
-    scale(2)
+    scale(cluster, namespace, 2)
     access = ClusterAccess(path=testbed["KUBECONFIG"])
     spec = RollbackSpec(namespace=namespace, release="app", to="1", timeout_s=60)
     plan = RollbackPlan(cluster=access, spec=spec)
     assert "~ spec.replicas: 2 → 1" in would_return(plan)
     roll_back(plan, replace(context, run_id="4713"))
     assert cluster.get(AUTOSCALERS, "score", namespace) is None
-    assert replicas() == 1
+    assert replicas(cluster, namespace) == 1
 
 
 def test_where_autoscalers_may_not_be_listed_replicas_are_left_alone(
     cluster: Cluster,
     namespace: str,
     testbed: Mapping[str, str],
-    scale: Callable[[int], None],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -172,14 +132,14 @@ def test_where_autoscalers_may_not_be_listed_replicas_are_left_alone(
     kubeconfig = log_in(cluster, namespace, [rule], testbed["KUBECONFIG"])
     may_not = connect(ClusterAccess(content=Secret(kubeconfig)))
     cluster.apply(DEPLOYMENTS, wanted, namespace)
-    scale(2)
+    scale(cluster, namespace, 2)
     found = [ManifestObject(body=wanted, file="app.yaml", line=1, lines={})]
-    for user, replicas in ((may_not, 2), (cluster, 1)):
+    for user, expected in ((may_not, 2), (cluster, 1)):
         placed = place(user, found, namespace).objects
         planned = dry_run.look(user, placed, not_there_yet=(), force=False, tolerate=lambda _: "")
         assert planned[0].result
-        assert planned[0].result["spec"]["replicas"] == replicas
+        assert planned[0].result["spec"]["replicas"] == expected
         (applied,) = apply.carry_out(user, planned, deadline=time.monotonic() + 30)
-        assert applied.body["spec"]["replicas"] == replicas
+        assert applied.body["spec"]["replicas"] == expected
     assert "deployment/score: replicas are left to kube-controller-manager" in caplog.text
     assert "deployment/score: the autoscaler that has set its replicas is gone" in caplog.text

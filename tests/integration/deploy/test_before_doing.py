@@ -12,13 +12,11 @@ from modelferry.artifacts import PushedImage, Rollout
 from modelferry.cluster.client import Cluster
 from modelferry.cluster.resources import PODS, SERVICES, Resource
 from modelferry.errors import RolloutError, RolloutFailed
+from tests.integration.deploy.score import DEPLOYMENTS, workload
 
 Deploy = Callable[..., Rollout]
 Images = tuple[PushedImage, PushedImage]
 
-DEPLOYMENTS = Resource(
-    api_version="apps/v1", kind="Deployment", plural="deployments", namespaced=True
-)
 STATEFUL_SETS = Resource(
     api_version="apps/v1", kind="StatefulSet", plural="statefulsets", namespaced=True
 )
@@ -30,27 +28,6 @@ STORAGE_CLASSES = Resource(
     api_version="storage.k8s.io/v1", kind="StorageClass", plural="storageclasses", namespaced=False
 )
 RBAC = "rbac.authorization.k8s.io/v1"
-
-
-def workload(more: str = "", env: str = "", kind: str = "Deployment") -> str:
-    return f"""\
----
-apiVersion: apps/v1
-kind: {kind}
-metadata: {{name: score}}
-spec:
-  {more}
-  selector: {{matchLabels: {{app: score}}}}
-  template:
-    metadata: {{labels: {{app: score}}}}
-    spec:
-      terminationGracePeriodSeconds: 0
-      containers:
-        - name: score
-          image: $IMAGE
-          env: [{{name: MODE, value: serve}}{env}]
-          readinessProbe: {{httpGet: {{path: /, port: 8000}}, periodSeconds: 1}}
-"""
 
 
 def document(kind: str, api_version: str = "v1", name: str = "it", **body: object) -> str:
@@ -68,16 +45,6 @@ spec:
   terminationGracePeriodSeconds: 0
   containers: [{name: score, image: $IMAGE, command: [sleep, inf]}]
 """
-SCALER = document(
-    "HorizontalPodAutoscaler",
-    "autoscaling/v2",
-    name="score",
-    spec={
-        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "score"},
-        "minReplicas": 1,
-        "maxReplicas": 4,
-    },
-)
 
 
 def test_the_diff_speaks_of_what_the_manifests_say(deploy: Deploy, images: Images) -> None:
@@ -282,40 +249,6 @@ def test_what_must_not_be_made_anew_is_refused(
     assert not isinstance(raised.value, RolloutFailed)
     assert hint in raised.value.do
     assert cluster.get(CONFIG_MAPS, "never", namespace) is None
-
-
-def test_replicas_of_an_autoscaled_workload_are_never_touched(
-    deploy: Deploy,
-    images: Images,
-    cluster: Cluster,
-    namespace: str,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """Also where the manifest has none any more: what only we owned would fall back to 1."""
-    caplog.set_level(logging.INFO)
-    deploy(workload("replicas: 2"), images[0])
-
-    def replicas() -> int:
-        live = cluster.get(DEPLOYMENTS, "score", namespace)
-        assert live
-        return live["spec"]["replicas"]
-
-    deploy(SCALER + workload(), images[1], run="4712")
-    assert replicas() == 2
-    cluster._transport.json(
-        "PATCH",
-        DEPLOYMENTS.path(namespace, "score", "scale"),
-        query=[("fieldManager", "kube-controller-manager")],
-        body={"spec": {"replicas": 3}},
-        content_type="application/merge-patch+json",
-    )
-    deploy(workload("replicas: 2"), images[0], run="4713", force=True)
-    assert replicas() == 3
-    assert "its replicas are left to its autoscaler" in caplog.text
-    with pytest.raises(RolloutFailed) as raised:
-        deploy(workload("replicas: 2").replace("serve", "crash"), images[1], run="4714")
-    assert raised.value.rolled_back
-    assert replicas() == 3
 
 
 def test_nothing_outside_the_manifests_is_touched(

@@ -16,6 +16,7 @@ from modelferry.registry.client import Registry
 from modelferry.rollout.spec import ImageRule
 from modelferry.rollout.watching.running_image import container_statuses
 from modelferry.values import ImageRef
+from tests.integration.deploy.score import replicas, scale
 
 MANIFESTS = Path(__file__).parent / "manifests"
 
@@ -260,18 +261,9 @@ def test_replicas_are_left_to_an_autoscaler_of_another_kind(
     deploy: Deploy, images: Images, cluster: Cluster, namespace: str
 ) -> None:
     deploy(DEPLOYMENT, images[0])
-    scale = {"spec": {"replicas": 3}}
-    cluster._transport.json(
-        "PATCH",
-        DEPLOYMENTS.path(namespace, "score", "scale"),
-        query=[("fieldManager", "keda")],
-        body=scale,
-        content_type="application/merge-patch+json",
-    )
+    scale(cluster, namespace, 3, manager="keda")
     deploy(DEPLOYMENT, images[1])
-    live = cluster.get(DEPLOYMENTS, "score", namespace)
-    assert live
-    assert live["spec"]["replicas"] == 3
+    assert replicas(cluster, namespace) == 3
 
 
 def test_images_lines_reach_containers_by_name(

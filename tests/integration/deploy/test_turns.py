@@ -38,6 +38,7 @@ from modelferry.rollout.release.stale import Intent
 from modelferry.values import Secret
 from prove.kube_passage import Passage
 from testbed.certificates import make_certificate
+from tests.integration.deploy.score import autoscaler, scale
 
 CONFIG_MAPS = Resource(api_version="v1", kind="ConfigMap", plural="configmaps", namespaced=True)
 WEBHOOKS = Resource(
@@ -444,20 +445,5 @@ def apply_all(
 
 
 def autoscale(cluster: Cluster, namespace: str, replicas: int) -> None:
-    body = {
-        "apiVersion": "autoscaling/v2",
-        "kind": "HorizontalPodAutoscaler",
-        "metadata": {"name": "score"},
-        "spec": {
-            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "score"},
-            "maxReplicas": 9,
-        },
-    }
-    cluster.create(AUTOSCALERS, body, namespace)
-    cluster._transport.json(
-        "PATCH",
-        f"/apis/apps/v1/namespaces/{namespace}/deployments/score/scale",
-        query=[("fieldManager", "kube-controller-manager")],
-        body={"spec": {"replicas": replicas}},
-        content_type="application/merge-patch+json",
-    )
+    cluster.create(AUTOSCALERS, autoscaler(maxReplicas=9), namespace)
+    scale(cluster, namespace, replicas)

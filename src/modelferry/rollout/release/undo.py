@@ -13,8 +13,6 @@ from modelferry.cluster.transport import Refused
 from modelferry.errors import FerryError, RollbackError, RolloutError, RolloutFailed
 from modelferry.rollout import apply
 from modelferry.rollout.changes import dry_run
-from modelferry.rollout.changes.decide import Action, Change
-from modelferry.rollout.changes.dry_run import Answers
 from modelferry.rollout.changes.marks import other_release, release_mark
 from modelferry.rollout.changes.placed import Placed
 from modelferry.rollout.changes.refusals import Refusal, when_it_counted
@@ -144,16 +142,14 @@ def undo(
         made=now.made,
         tags=tags,
     )
+    for note in way.notes:
+        log.warning("%s", note)
     away = rollback.removals([placed for placed, _ in way.gone])
     alive = {placed.key: live for placed, live in way.gone}
     for placed in away.first:
-        log.info("removing %s: it was not there before", placed.label)
+        _tell_removal(placed)
     problems += remove_all(cluster, away.first, alive, deadline)
-    answers = dry_run.ask(cluster, way.back)
-    notes = (*way.notes, *_claims_as_they_are(answers.refusals))
-    for note in notes:
-        log.warning("%s", note)
-    applied, refused = _restore(cluster, answers, deadline, now.made)
+    applied, refused, staying = _restore(cluster, way.back, deadline, now.made)
     problems += [*refused, *begin_to_remove_all(cluster, away.last, alive)]
     for placed in away.kept:
         log.warning("%s is new and stays: others may have put something into it", placed.label)
@@ -168,7 +164,7 @@ def undo(
             do="Mend these by hand, or deploy a release that is good; the next run goes on from"
             " what was there before.",
         )
-    return notes
+    return (*way.notes, *staying)
 
 
 def begin_to_remove_all(
@@ -177,10 +173,14 @@ def begin_to_remove_all(
     """Without waiting: what comes back has the first claim to the time that there is."""
 
     def one(placed: Placed) -> None:
-        log.info("removing %s: it was not there before", placed.label)
+        _tell_removal(placed)
         apply.begin_to_remove(cluster, placed, alive[placed.key])
 
     return _problems_of(one, objects)
+
+
+def _tell_removal(placed: Placed) -> None:
+    log.info("removing %s: it was not there before", placed.label)
 
 
 def remove_all(
@@ -234,13 +234,20 @@ def _seen(
 
 
 def _restore(
-    cluster: Cluster, answers: Answers, deadline: float, made: set[str]
-) -> tuple[list[Applied], list[str]]:
-    """What cannot be brought back does not keep the others from coming back."""
+    cluster: Cluster, wanted: Sequence[Placed], deadline: float, made: set[str]
+) -> tuple[list[Applied], list[str], list[str]]:
+    """What cannot be brought back does not keep the others from coming back. Also the problems, and
+    notes of what stays as it is."""
+    answers = dry_run.ask(cluster, wanted)
+    claims = [refusal.placed for refusal in answers.refusals if _is_claims_own(refusal)]
+    why = "what a claim asks for cannot be taken back"
+    notes = [f"{claim.label} stays as it is now: {why}" for claim in claims]
+    for note in notes:
+        log.warning("%s", note)
     problems = [
         _told(refusal.placed, refusal.refused)
         for refusal in answers.refusals
-        if not _is_claims_own(refusal)
+        if refusal.placed not in claims
     ]
     applied: list[Applied] = []
     for change in answers.planned:
@@ -256,15 +263,7 @@ def _restore(
         raise
     except FerryError as error:
         problems.append(_said(error))
-    return applied, problems
-
-
-def _claims_as_they_are(refusals: Sequence[Refusal]) -> tuple[str, ...]:
-    return tuple(
-        f"{refusal.placed.label} stays as it is now: what a claim asks for cannot be taken back"
-        for refusal in refusals
-        if _is_claims_own(refusal)
-    )
+    return applied, problems, notes
 
 
 def _is_claims_own(refusal: Refusal) -> bool:
@@ -273,7 +272,7 @@ def _is_claims_own(refusal: Refusal) -> bool:
 
 
 def _told(placed: Placed, error: FerryError) -> str:
-    """What is wrong and where, then what to do."""
+    """On its first line what is wrong and where, then what to do."""
     if isinstance(error, Refused):
         error = when_it_counted(placed, error)
     named = error.what if placed.label in error.what else f"{placed.label}: {error.what}"
@@ -296,8 +295,3 @@ def _follow(now: Turn, applied: Sequence[Applied], deadline: float, timeout_s: f
     except RolloutFailed as failure:
         return [f"{failure.what}\n{failure.seen}"]
     return []
-
-
-def as_changes(objects: Sequence[tuple[Placed, Object]]) -> list[Change]:
-    """Objects that will go, so that a snapshot knows them."""
-    return [Change(placed=placed, action=Action.UPDATE, live=live) for placed, live in objects]

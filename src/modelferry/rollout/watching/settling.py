@@ -70,14 +70,14 @@ class Settling:
         if pod["status"].get("phase") == "Succeeded":
             return now
         ends = now
-        probed = {
+        proven = {
             c.name
             for c in containers(pod)
             if "readinessProbe" in c.body or (asked and "livenessProbe" not in c.body)
         }
         for status in pod["status"].get("containerStatuses") or ():
             running = status.get("state", {}).get("running")
-            if status["name"] in probed or (running and self._is_old(running, now)):
+            if status["name"] in proven or (running and self._is_old(running, now)):
                 continue
             known = self._running_since.setdefault(status.get("containerID", ""), now)
             ends = max(ends, (known if running else now) + SETTLE_S)

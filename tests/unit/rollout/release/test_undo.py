@@ -13,7 +13,6 @@ from modelferry.cluster.client import Cluster
 from modelferry.cluster.resources import Resource
 from modelferry.cluster.transport import Refused
 from modelferry.errors import Cancelled, RollbackError, RolloutError, RolloutFailed
-from modelferry.rollout.changes import dry_run
 from modelferry.rollout.changes.placed import Placed
 from modelferry.rollout.manifests.load import ManifestObject
 from modelferry.rollout.release import history, undo
@@ -144,8 +143,8 @@ def test_what_cannot_be_removed_is_told_with_its_place_and_what_to_do() -> None:
 
 def test_so_is_what_cannot_be_brought_back() -> None:
     cluster = cast("Cluster", SimpleNamespace(get=lambda *_: None, apply=refuse))
-    answers = dry_run.ask(cluster, [config_map()])
-    _, [problem] = undo._restore(cluster, answers, 0.0, set())
+    _, [problem], notes = undo._restore(cluster, [config_map()], 0.0, set())
+    assert notes == []
     is_told_with_what_to_do(problem)
 
 

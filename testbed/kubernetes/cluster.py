@@ -77,6 +77,7 @@ class Kubernetes:
 
 def _start(registry: RegistryAccess) -> None:
     network.require_free()
+    network.remove_abandoned_pods()
     _mark().touch()
     sysctls.remember()
     for module in (control_plane, name_server, node):
@@ -106,6 +107,7 @@ def _clear() -> None:
         node.stop,
         control_plane.stop,
         containerd.stop,
+        network.remove_abandoned_pods,
         lambda: unmount_below(layout.data_dir("kubernetes"), settings.RUN),
         node.clean,
         network.down,

@@ -3,6 +3,7 @@
 Dockerd sets the FORWARD policy to DROP, so traffic of pods is let through by rules of our own.
 """
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -34,6 +35,24 @@ def require_free() -> None:
             "MODELFERRY_CACHE. Take it down, or use it: MODELFERRY_TESTBED_KUBECONFIG names its "
             "kubeconfig. If none runs, a reboot removes what one left."
         )
+
+
+def remove_abandoned_pods() -> None:
+    """What a killed runtime forgot; only while no pod starts. A route to one would take what is
+    sent to a new pod of the same address: the CNI plugin accepts a route that it finds."""
+    for route in json.loads(run("ip", "-json", "route", "show", "root", _PODS)):
+        remove_if_abandoned(route["dev"])
+
+
+def remove_if_abandoned(device: str) -> None:
+    """With the route through it, when no process is left at its other end."""
+    (link,) = json.loads(run("ip", "-json", "link", "show", device))
+    spaces = run("lsns", "--noheadings", "--type", "net", "--output", "NETNSID,NPROCS")
+    lived_in = {
+        number for number, processes in map(str.split, spaces.splitlines()) if int(processes)
+    }
+    if "link_netnsid" in link and str(link["link_netnsid"]) not in lived_in:
+        run("ip", "link", "delete", device)
 
 
 def up() -> None:

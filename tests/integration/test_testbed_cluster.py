@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from kubernetes import client, config
 
+from testbed.kubernetes import network, settings
+
 _WAIT_S = 60
 _PORT = 8000
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -118,3 +120,51 @@ def _until(probe: Callable[[], Any]) -> Any:
             return seen
         time.sleep(0.2)
     pytest.fail(f"not seen within {_WAIT_S} s")
+
+
+@pytest.fixture
+def pod_link(unique: str, tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """This machine's end of a link into a network namespace, and the one process in there. As a
+    container runtime does, a mount keeps the namespace alive."""
+    space, link = tmp_path / "space", f"t{unique[-12:]}"
+    space.touch()
+    subprocess.run(["unshare", f"--net={space}", "true"], check=True)
+    try:
+        with subprocess.Popen(["nsenter", f"--net={space}", "sleep", "60"]) as process:
+            _until(lambda: Path(f"/proc/{process.pid}/comm").read_text() == "sleep\n")
+            _ip("link", "add", link, "type", "veth", "peer", "eth0", "netns", str(process.pid))
+            _ip("link", "set", link, "up")
+            yield link, process
+            process.kill()
+    finally:
+        subprocess.run(["umount", space], check=True)
+
+
+def test_an_abandoned_pod_s_link_goes_with_its_route(
+    pod_link: tuple[str, subprocess.Popen[bytes]],
+) -> None:
+    link, process = pod_link
+    address = str(settings.PODS[-2])
+    _ip("route", "add", address, "dev", link)
+    network.remove_if_abandoned(link)
+    assert link in _ip("route", "show", address)
+    process.kill()
+    process.wait()
+    network.remove_if_abandoned(link)
+    assert not _ip("route", "show", address)
+
+
+def test_a_link_that_leads_into_no_namespace_is_left(unique: str) -> None:
+    """A bridge of another network, say, in the range of our pods."""
+    link = f"t{unique[-12:]}"
+    _ip("link", "add", link, "type", "bridge")
+    try:
+        network.remove_if_abandoned(link)
+        assert link in _ip("link", "show", link)
+    finally:
+        _ip("link", "delete", link)
+
+
+def _ip(*arguments: str) -> str:
+    done = subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
+    return done.stdout

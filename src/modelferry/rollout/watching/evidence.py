@@ -15,7 +15,7 @@ from modelferry.rollout.objects.conditions import conditions, is_true, text
 from modelferry.rollout.objects.podspec import containers
 from modelferry.rollout.watching import advice, claims, watch
 from modelferry.rollout.watching.board import Board
-from modelferry.rollout.watching.event_log import telling
+from modelferry.rollout.watching.event_log import moment, telling
 from modelferry.rollout.watching.findings import Finding, Outcome
 from modelferry.rollout.watching.running_image import container_statuses
 from modelferry.rollout.watching.states import Done
@@ -31,7 +31,7 @@ _EVENTS = 8
 _OBJECTS = 5
 _READ_S = 10.0
 _ERROR = re.compile(r"error|exception|fatal|panic|critical|killed", re.IGNORECASE)
-_UNHEALTHY = re.compile(r"\s*event Warning Unhealthy( x\d+)?: ")
+_UNHEALTHY = re.compile(r"\s*event Warning Unhealthy( x\d+)? at \S+: ")
 _NO_LOG = re.compile(r"\((empty|cannot be read)")
 
 
@@ -210,10 +210,19 @@ def _state(state: Mapping[str, Any] | None) -> str:
             parts.append(details["reason"])
         if "exitCode" in details:
             parts.append(f"exit {details['exitCode']}")
+        if "finishedAt" in details:
+            parts.append(f"at {_clock(details['finishedAt'])}")
+        elif "startedAt" in details:
+            parts.append(f"since {_clock(details['startedAt'])}")
         if details.get("message"):
             parts.append(_one_line(details["message"]))
         return " ".join(parts)
     return ""
+
+
+def _clock(moment: str | None) -> str:
+    """The API writes moments in UTC (RFC 3339)."""
+    return f"{moment[11:19]}Z" if moment else "?"
 
 
 def _events(ask: _Ask, body: Object | None) -> Iterable[str]:
@@ -226,7 +235,7 @@ def _event_lines(found: tuple[Object, ...] | str) -> list[str]:
     return [
         f"  event {event.get('type')} {event.get('reason')}"
         + (f" x{event['count']}" if (event.get("count") or 1) > 1 else "")
-        + f": {_one_line(event.get('message'))}"
+        + f" at {_clock(moment(event))}: {_one_line(event.get('message'))}"
         for event in telling(found)[-_EVENTS:]
     ]
 

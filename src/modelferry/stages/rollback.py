@@ -105,9 +105,11 @@ class _Way:
     gone: tuple[tuple[Placed, Object], ...]  # what later releases brought, as it is now
     away: Removals
 
+    claims: tuple[Placed, ...]  # that stay as they are
+
     @property
     def told(self) -> str:
-        return shown(self.planned, self.away)
+        return shown(self.planned, self.away, self.claims)
 
 
 def _look(
@@ -131,9 +133,10 @@ def _look(
         stands = [name for name in quotas if f"exceeded quota: {name}," in refused.message]
         return f"quota {stands[0]} goes before" if stands else ""
 
+    claims = undo.lasting_claims(cluster, placement.objects)
     planned = dry_run.look(
         cluster,
-        placement.objects,
+        [placed for placed in placement.objects if placed not in claims],
         not_there_yet=placement.not_there_yet,
         force=False,
         tolerate=tolerate,
@@ -148,15 +151,17 @@ def _look(
         planned=tuple(known[placed.key] for placed in order),
         gone=gone,
         away=away,
+        claims=tuple(claims),
     )
 
 
-def shown(planned: Sequence[Change], away: Removals) -> str:
-    """`away`: of what later releases brought. Pure."""
+def shown(planned: Sequence[Change], away: Removals, claims: Sequence[Placed] = ()) -> str:
+    """`away`: of what later releases brought; `claims` stay as they are now. Pure."""
     going = (f"- {placed.label}: remove" for placed in (*away.first, *away.last))
     stay = "stays, others may have put something into it"
     kept = (f"= {placed.label}: {stay}" for placed in away.kept)
-    return "\n".join(filter(None, (diff.render(planned), *going, *kept)))
+    lasting = (f"= {claim.label}: stays as it is now, {undo.WHY_CLAIMS_LAST}" for claim in claims)
+    return "\n".join(filter(None, (diff.render(planned), *going, *kept, *lasting)))
 
 
 def _target(records: Sequence[Record], spec: RollbackSpec, namespace: str) -> Record:

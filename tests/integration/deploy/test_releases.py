@@ -220,7 +220,11 @@ def test_a_rollback_that_fails_says_both_causes(
 
 
 def test_a_claim_that_has_got_its_class_stays_as_it_is(
-    deploy: Deploy, images: Images, cluster: Cluster, namespace: str
+    deploy: Deploy,
+    images: Images,
+    cluster: Cluster,
+    namespace: str,
+    back: Callable[..., Rollout],
 ) -> None:
     claim = """---
 apiVersion: v1
@@ -234,9 +238,18 @@ spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}
         deploy(named + deployment("crash"), images[1], run="101")
     assert raised.value.rolled_back
     assert "persistentvolumeclaim/data stays as it is now" in raised.value.seen
+    assert image_of(cluster, namespace) == str(images[0].ref)
+
+    deploy(named + deployment(), images[1], run="102")
+    assert image_of(cluster, namespace) == str(images[1].ref)
+    assert "= persistentvolumeclaim/data: stays as it is now" in back("1").diff
+    assert image_of(cluster, namespace) == str(images[0].ref)
+
+
+def image_of(cluster: Cluster, namespace: str) -> str:
     live = cluster.get(DEPLOYMENTS, "score", namespace)
     assert live
-    assert live["spec"]["template"]["spec"]["containers"][0]["image"] == str(images[0].ref)
+    return live["spec"]["template"]["spec"]["containers"][0]["image"]
 
 
 def read_records(cluster: Cluster, namespace: str, release: str = "app"):

@@ -15,7 +15,7 @@ from modelferry.rollout import apply
 from modelferry.rollout.changes import dry_run
 from modelferry.rollout.changes.marks import other_release, release_mark
 from modelferry.rollout.changes.placed import Placed
-from modelferry.rollout.changes.refusals import Refusal, when_it_counted
+from modelferry.rollout.changes.refusals import when_it_counted
 from modelferry.rollout.objects import owned_fields
 from modelferry.rollout.release import history, rollback
 from modelferry.rollout.release.lease import Superseded
@@ -31,6 +31,7 @@ log = logging.getLogger("modelferry.rollout")
 
 Object = Mapping[str, Any]
 Meaning = Callable[[str], str | None]  # of an image by tag: the digest it means now, if known
+WHY_CLAIMS_LAST = "what a claim asks for cannot be taken back"
 _FIRST = (
     "There is nothing to return to: no release has succeeded yet. The objects are left for you to"
     " look at; the next run goes on from them."
@@ -238,17 +239,12 @@ def _restore(
 ) -> tuple[list[Applied], list[str], list[str]]:
     """What cannot be brought back does not keep the others from coming back. Also the problems, and
     notes of what stays as it is."""
-    answers = dry_run.ask(cluster, wanted)
-    claims = [refusal.placed for refusal in answers.refusals if _is_claims_own(refusal)]
-    why = "what a claim asks for cannot be taken back"
-    notes = [f"{claim.label} stays as it is now: {why}" for claim in claims]
+    claims = lasting_claims(cluster, wanted)
+    notes = [f"{claim.label} stays as it is now: {WHY_CLAIMS_LAST}" for claim in claims]
     for note in notes:
         log.warning("%s", note)
-    problems = [
-        _told(refusal.placed, refusal.refused)
-        for refusal in answers.refusals
-        if refusal.placed not in claims
-    ]
+    answers = dry_run.ask(cluster, [placed for placed in wanted if placed not in claims])
+    problems = [_told(refusal.placed, refusal.refused) for refusal in answers.refusals]
     applied: list[Applied] = []
     for change in answers.planned:
         try:
@@ -266,9 +262,11 @@ def _restore(
     return applied, problems, notes
 
 
-def _is_claims_own(refusal: Refusal) -> bool:
+def lasting_claims(cluster: Cluster, wanted: Sequence[Placed]) -> list[Placed]:
     """Kubernetes lets a claim name its class once, and grow: neither way leads back."""
-    return refusal.placed.resource.kind == "PersistentVolumeClaim" and refusal.refused.code == 422
+    claims = [placed for placed in wanted if placed.resource.kind == "PersistentVolumeClaim"]
+    refusals = dry_run.ask(cluster, claims).refusals
+    return [refusal.placed for refusal in refusals if refusal.refused.code == 422]
 
 
 def _told(placed: Placed, error: FerryError) -> str:

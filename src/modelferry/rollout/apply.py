@@ -59,6 +59,7 @@ def carry_out(
                 remove(cluster, change.placed, change.live, deadline, sleep=sleep, clock=clock)
             body = _apply(cluster, change, sleep, clock)
         except Refused as refused:
+            cluster.terms.permit()  # it may be a newer run's object by now
             raise when_it_counted(change.placed, refused) from refused
         is_new = change.live is None or change.action is Action.REPLACE
         if made is not None and is_new and is_made_by_us(body):  # somebody may have come before us
@@ -83,7 +84,6 @@ def _apply(
         except Refused as refused:
             passes = _has_moved(refused) or (fresh and _NOT_YET.search(refused.message))
             if not passes or clock() > until:
-                cluster.terms.permit()  # it may be a newer run's object by now
                 raise
             sleep(_POLL_S)
 

@@ -27,6 +27,7 @@ from modelferry.cluster.terms import WRITE_CONNECT_S, WRITTEN_S
 from modelferry.errors import Cancelled, RolloutError, RolloutFailed
 from modelferry.rollout import apply
 from modelferry.rollout.changes import dry_run
+from modelferry.rollout.changes.decide import Action, Change
 from modelferry.rollout.changes.place import place
 from modelferry.rollout.manifests.load import ManifestObject
 from modelferry.rollout.release import claim, history, turn, undo, waiting
@@ -222,6 +223,25 @@ def test_who_cannot_renew_must_not_write(cluster: Cluster, namespace: str, hold:
     apply.amend(cluster, LEASES, NAME, namespace, operations)
     with pytest.raises(Superseded, match="run 200 lost its turn to run 201"):
         hold.check()
+
+
+def test_a_refusal_names_the_newer_run_whose_object_it_is(cluster: Cluster, namespace: str) -> None:
+    """One that came while this run was stopped, after it was asked whether it may write."""
+    asked: list[bool] = []
+
+    def permit() -> None:
+        asked.append(True)
+        if len(asked) > 1:
+            raise Superseded("run 200 lost its turn to run 201")
+
+    live = cluster.apply(CONFIG_MAPS, settings(a="1"), namespace)
+    before = {**live, "metadata": {**live["metadata"], "uid": "of-the-one-before"}}
+    found = [ManifestObject(body=settings(a="2"), file="app.yaml", line=1, lines={})]
+    (placed,) = place(cluster, found, namespace).objects
+    change = Change(placed=placed, action=Action.REPLACE, live=before)
+    with pytest.raises(Superseded, match="to run 201"):
+        apply.carry_out(cluster.on(permit=permit), [change], deadline=time.monotonic() + 30)
+    assert cluster.get(CONFIG_MAPS, "settings", namespace) == live
 
 
 def test_the_winner_is_named_when_it_is_over_by_then(

@@ -158,6 +158,7 @@ def undo(
     problems += _follow(now, awaited, deadline, timeout_s)
     problems += remove_all(cluster, away.last, alive, deadline)
     if problems:
+        now.heed()  # they may be a newer run's doing
         more = f" (and {len(problems) - 1} more)" if problems[1:] else ""
         raise RollbackError(
             f"not all is as it was before: {problems[0].splitlines()[0]}{more}",

@@ -17,7 +17,8 @@ from modelferry.rollout.changes.placed import Placed
 from modelferry.rollout.manifests.load import ManifestObject
 from modelferry.rollout.release import history, undo
 from modelferry.rollout.release.history import Record
-from modelferry.rollout.release.lease import Superseded
+from modelferry.rollout.release.lease import Hold, Superseded
+from modelferry.rollout.release.rollback import Before
 from modelferry.rollout.release.stale import Intent
 from modelferry.rollout.release.turn import Turn
 from modelferry.rollout.release.undo import undone
@@ -146,6 +147,23 @@ def test_so_is_what_cannot_be_brought_back() -> None:
     _, [problem], notes = undo._restore(cluster, [config_map()], 0.0, set())
     assert notes == []
     is_told_with_what_to_do(problem)
+
+
+def test_what_a_newer_run_barred_is_no_failure_of_the_rollback(now: Turn) -> None:
+    def lost() -> None:
+        raise Superseded("run 2 lost its turn to run 3")
+
+    barred = SimpleNamespace(get=refuse)
+    now.cluster = cast("Cluster", SimpleNamespace(on=lambda **_: barred))
+    now.hold = cast("Hold", SimpleNamespace(heed=lost))
+    before = Before(placed=config_map(), uid="1", fields=None, whole=None)
+    with (
+        pytest.raises(RolloutFailed, match="it crashed") as raised,
+        undone(spec(), now, (before,), None),
+    ):
+        raise RolloutError("it crashed")
+    assert "It was not rolled back: run 2 lost its turn to run 3." in raised.value.seen
+    assert verdict(now) == history.SUPERSEDED
 
 
 def is_told_with_what_to_do(problem: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 HOME = Path(__file__).resolve().parent
 MINIMUM = (3, 11)
+USAGE = 2
 CANCELLED = 130
 
 
@@ -40,6 +41,12 @@ if __name__ == "__main__":
             f" (Python {sys.version_info.major}.{sys.version_info.minor}):"
             f" run {HOME / 'scripts' / 'setup'} once, which needs Python 3.11 or newer."
         )
+    if sys.argv[1:]:
+        sys.stderr.write(
+            f"{Path(__file__).name} reads its inputs from INPUT_* variables, and takes no flags"
+            f" ({sys.argv[1]}): for these there is the command `modelferry`.\n"
+        )
+        sys.exit(USAGE)
     from modelferry.__main__ import leave, main
 
     leave(main(os.environ, sys.stdout))

@@ -75,6 +75,14 @@ def test_a_cancel_while_modules_are_imported(number: signal.Signals, tmp_path: P
     assert (process.returncode, said) == (130, b"")
 
 
+def test_flags_are_no_way_to_give_inputs_to_the_action() -> None:
+    done = subprocess.run(
+        [sys.executable, ENTRYPOINT, "--push"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "takes no flags (--push): for these there is the command `modelferry`" in done.stderr
+
+
 @pytest.mark.parametrize("status", [0, 8])
 def test_a_run_that_has_said_all_is_gone_at_once(status: int, tmp_path: Path) -> None:
     """Not after what Python does at its end: wait for threads, take every module apart."""

@@ -13,6 +13,7 @@ import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from textwrap import shorten
 from typing import Any
 
 from modelferry.errors import Fault, InputError
@@ -101,7 +102,8 @@ class Record:
 
     def ended(self, verdict: str, why: str = "") -> Record:
         before = () if verdict in _SETTLED else self.before
-        return replace(self, verdict=verdict, why=why[:_LONGEST_WHY], before=before)
+        why = shorten(why, _LONGEST_WHY, placeholder=" …")
+        return replace(self, verdict=verdict, why=why, before=before)
 
 
 def secret_name(release: str) -> str:

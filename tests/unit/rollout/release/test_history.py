@@ -61,6 +61,12 @@ def test_the_annotations_tell_people() -> None:
     )
 
 
+def test_a_long_reason_ends_at_a_word() -> None:
+    ended = record(1).ended(history.FAILED, "it crashed again " * 40)
+    assert len(ended.why) <= 300
+    assert ended.why.endswith(("crashed …", "again …", "it …"))
+
+
 def test_they_are_bounded() -> None:
     given = [record(number) for number in range(30, 0, -1)]
     found = of_secret(to_secret("app", given))

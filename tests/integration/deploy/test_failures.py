@@ -302,6 +302,7 @@ def test_a_namespace_that_is_deleted_meanwhile_is_told_at_once(
     deploy: Deploy, images: Images, cluster: Cluster, namespace: str
 ) -> None:
     """Its pods take 30 s to end, and no controller says a word."""
+    deploy(workload("Deployment"), images[0])
     manifest = workload("Deployment", mode="sick").replace("Seconds: 0", "Seconds: 30")
     deleted_at: list[float] = []
 
@@ -309,7 +310,7 @@ def test_a_namespace_that_is_deleted_meanwhile_is_told_at_once(
         return cluster.list(PODS, namespace)[0]
 
     def delete() -> None:
-        while not any(pod["status"].get("phase") == "Running" for pod in pods()):
+        while len(pods()) < 2 or not all(pod["status"].get("phase") == "Running" for pod in pods()):
             time.sleep(0.2)
         found = cluster.get(NAMESPACES, namespace, None)
         assert found
@@ -319,11 +320,13 @@ def test_a_namespace_that_is_deleted_meanwhile_is_told_at_once(
     deleting = threading.Thread(target=delete)
     deleting.start()
     with pytest.raises(RolloutFailed, match=f"namespace {namespace} is being deleted") as raised:
-        deploy(manifest, images[0])
+        deploy(manifest, images[1], run="4712")
     took_s = time.monotonic() - deleted_at[0]
     deleting.join()
     assert took_s < 25
     assert "make it anew" in raised.value.do
+    assert not raised.value.rolled_back
+    assert "all of it goes with the namespace" in raised.value.seen
 
 
 def test_a_failing_check(deploy: Deploy, images: Images) -> None:

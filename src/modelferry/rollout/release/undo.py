@@ -25,6 +25,7 @@ from modelferry.rollout.spec import DeploySpec
 from modelferry.rollout.watching import evidence
 from modelferry.rollout.watching.board import Board
 from modelferry.rollout.watching.findings import Applied
+from modelferry.rollout.watching.grounds import NamespaceGoes
 from modelferry.side_by_side import side_by_side
 
 log = logging.getLogger("modelferry.rollout")
@@ -84,6 +85,11 @@ def after(
     if not spec.rollback:
         now.end(history.FAILED, error.what)
         return _ends(failed, "It is left as it is, for `rollback` is false.")
+    if isinstance(error, NamespaceGoes) and all(
+        entry.placed.namespace == error.namespace for entry in before
+    ):
+        now.end(history.FAILED, error.what)
+        return _ends(failed, "It is not rolled back: all of it goes with the namespace.")
     if rollback.is_first(before) and not now.has_good:
         now.end(history.FAILED, error.what)
         return _ends(failed, _FIRST)

@@ -17,6 +17,10 @@ log = logging.getLogger("modelferry.rollout")
 _EVERY_S = 2.0
 
 
+class NamespaceGoes(RolloutFailed):
+    namespace: str = ""
+
+
 class Grounds:
     """Asks for the namespaces beside the watch, and `tell`s of one that goes, once. Without the
     right to ask, what is watched is seen to go."""
@@ -56,8 +60,10 @@ class Grounds:
         found = self._cluster.get(NAMESPACES, name, None)
         if found is None or "deletionTimestamp" not in found["metadata"]:
             return None  # of one that is gone the watches tell
-        return RolloutFailed(
+        error = NamespaceGoes(
             f"namespace {name} is being deleted",
             seen=f"since {found['metadata']['deletionTimestamp']}; nothing new is made in it",
             do="Find who deletes it; wait until it is gone, make it anew, and run again.",
         )
+        error.namespace = name
+        return error

@@ -4,6 +4,7 @@ asked; tests/integration/deploy/test_releases.py brings real objects back."""
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -23,6 +24,7 @@ from modelferry.rollout.release.stale import Intent
 from modelferry.rollout.release.turn import Turn
 from modelferry.rollout.release.undo import undone
 from modelferry.rollout.spec import DeploySpec
+from modelferry.rollout.watching.grounds import NamespaceGoes
 
 
 def record(number: int, verdict: str) -> Record:
@@ -164,6 +166,23 @@ def test_what_a_newer_run_barred_is_no_failure_of_the_rollback(now: Turn) -> Non
         raise RolloutError("it crashed")
     assert "It was not rolled back: run 2 lost its turn to run 3." in raised.value.seen
     assert verdict(now) == history.SUPERSEDED
+
+
+@pytest.mark.parametrize(
+    ("namespace", "expected"), [("n", history.FAILED), (None, history.ROLLED_BACK)]
+)
+def test_nothing_is_brought_back_into_a_namespace_that_goes(
+    now: Turn, monkeypatch: pytest.MonkeyPatch, namespace: str | None, expected: str
+) -> None:
+    """Unless there is something outside it."""
+    monkeypatch.setattr(undo, "undo", lambda *_, **__: ())
+    going = NamespaceGoes("namespace n is being deleted")
+    going.namespace = "n"
+    placed = replace(config_map(), namespace=namespace)
+    before = Before(placed=placed, uid="1", fields=None, whole=None)
+    with pytest.raises(RolloutFailed, match="being deleted"), undone(spec(), now, (before,), None):
+        raise going
+    assert verdict(now) == expected
 
 
 def is_told_with_what_to_do(problem: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import socket
 import subprocess
 import threading
@@ -283,6 +284,7 @@ def test_a_watch_shows_changes_and_can_be_stopped(cluster: Cluster, namespace: s
     assert not reader.is_alive()
     assert (seen[0], seen[-1]) == (("ADDED", "one"), ("DELETED", "one"))
     assert {name for _, name in seen} == {"one"}
+    assert cluster._transport.away_at == -math.inf  # what it says is not doubted
 
 
 class Script(BaseHTTPRequestHandler):

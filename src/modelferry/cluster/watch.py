@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import urllib3
+from urllib3.exceptions import HTTPError
 
 from modelferry.cluster.transport import Refused, Transport
 from modelferry.errors import RolloutError
@@ -49,7 +50,7 @@ class Watch:
                 self._response = answer
                 if self._stopped.is_set():  # before there was a response to shut down
                     return
-                for line in _lines(answer):
+                for line in self._lines(answer):
                     if self._stopped.is_set():
                         return
                     yield from self._event(self._transport.parsed(line))
@@ -68,10 +69,13 @@ class Watch:
         if kind != "BOOKMARK":
             yield kind, body
 
-
-def _lines(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    """A line that the end of the connection cut off is left out: the next watch brings it."""
-    rest = b""
-    for chunk in answer.stream(64 * 1024, decode_content=True):
-        *whole, rest = (rest + chunk).split(b"\n")
-        yield from filter(None, whole)
+    def _lines(self, answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+        """A line that the end of the connection cut off is left out: the next watch brings it."""
+        rest = b""
+        try:
+            for chunk in answer.stream(64 * 1024, decode_content=True):
+                *whole, rest = (rest + chunk).split(b"\n")
+                yield from filter(None, whole)
+        except (HTTPError, OSError):
+            if not self._stopped.is_set():  # else it is our own end, and no sign of the server's
+                raise

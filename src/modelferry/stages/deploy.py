@@ -255,12 +255,14 @@ def _read(plan: DeployPlan, pushed: PushedImage, context: RunContext) -> _Releas
     return _Release(
         reference=str(written),
         digest=pushed.digest,
-        objects=tuple(
-            plain(entry.changed(podspec.with_pull_secrets(entry.body, spec.image_pull_secrets)))
-            for entry in replaced
-        ),
+        objects=tuple(_as_sent(entry, spec) for entry in replaced),
         table=table,
     )
+
+
+def _as_sent(manifest: ManifestObject, spec: DeploySpec) -> ManifestObject:
+    body = podspec.with_pull_secrets(manifest.body, spec.image_pull_secrets)
+    return plain(manifest.changed(podspec.with_old_account_name(body)))
 
 
 def _look(

@@ -116,6 +116,21 @@ CASES = {
         r" probe failed: .*connection refused",
         35,
     ),
+    "a liveness probe of the wrong port": Case(
+        # its program is ready long before
+        workload("Deployment", more=f"{PROBE}\n          {DEAF}"),
+        r"container score failed its liveness probe and is killed for the second time: ",
+        35,
+    ),
+    "postStart hook": Case(
+        workload(
+            "Deployment",
+            more="lifecycle: {postStart: {exec: {command: [sh, -c, 'echo no luck; exit 4']}}}",
+        ),
+        r"container score crashed \(exit \d+\) 3 times: its postStart hook failed$",
+        40,
+        seen="no luck",
+    ),
     "ends": Case(
         workload("Deployment", mode="end"),
         r"container score ended \(exit 0\) 3 times, though it should keep running",
@@ -156,6 +171,15 @@ CASES = {
         workload("Deployment", mode="sick"),
         r"deployment/score\): not ready after 12\.0 s: Readiness probe failed: HTTP probe failed"
         r" with statuscode: 500$",
+        16,
+        line=1,
+    ),
+    "hanging init container": Case(
+        workload(
+            "Deployment",
+            spec="      initContainers: [{name: wait, image: $IMAGE, command: [sleep, '60']}]\n",
+        ),
+        r"deployment/score\): not ready after 12\.0 s: init container wait still runs$",
         16,
         line=1,
     ),
@@ -208,7 +232,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_failure_class(deploy: Deploy, images: Images, name: str) -> None:
     case = CASES[name]
-    timeout_s = 12 if name == "never ready" else 90
+    timeout_s = 12 if name in ("never ready", "hanging init container") else 90
     started = time.monotonic()
     with pytest.raises(RolloutFailed) as raised:
         deploy(case.manifest, images[0], timeout_s=timeout_s)

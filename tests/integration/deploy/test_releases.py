@@ -246,6 +246,29 @@ spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}
     assert image_of(cluster, namespace) == str(images[0].ref)
 
 
+def test_an_account_that_is_named_no_more_is_gone(
+    deploy: Deploy, images: Images, cluster: Cluster, namespace: str
+) -> None:
+    """Not so with kubectl apply: what the API server filled in brings the name back."""
+
+    def account() -> str | None:
+        live = cluster.get(DEPLOYMENTS, "score", namespace)
+        return live and live["spec"]["template"]["spec"].get("serviceAccountName")
+
+    without = deployment()
+    ghost = without.replace("terminationGrace", "serviceAccountName: ghost\n      terminationGrace")
+    deploy(without, images[0], run="100")
+    with pytest.raises(RolloutFailed, match='serviceaccount "ghost" not found') as raised:
+        deploy(ghost, images[1], run="101")
+    assert raised.value.rolled_back
+    assert account() is None
+
+    deploy(ghost.replace("ghost", "default"), images[1], run="102")
+    assert account() == "default"
+    deploy(without, images[1], run="103")
+    assert account() is None
+
+
 def image_of(cluster: Cluster, namespace: str) -> str:
     live = cluster.get(DEPLOYMENTS, "score", namespace)
     assert live

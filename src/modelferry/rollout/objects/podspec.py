@@ -110,3 +110,12 @@ def with_pull_secrets(body: Object, names: tuple[str, ...]) -> Object:
     known = {secret.get("name") for secret in given}
     more = [{"name": name} for name in names if name not in known]
     return with_value(body, (*path, "imagePullSecrets"), given + more)
+
+
+def with_old_account_name(body: Object) -> Object:
+    """`serviceAccount` says the same as `serviceAccountName`, and the API server fills it in: as
+    nobody's field it would stay, and bring back a name that has left the manifest."""
+    path, account = spec_path(body), pod_spec(body).get("serviceAccountName")
+    if path is None or not account or "serviceAccount" in pod_spec(body):
+        return body
+    return with_value(body, (*path, "serviceAccount"), account)

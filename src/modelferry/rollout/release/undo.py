@@ -105,7 +105,9 @@ def after(
         return _both(failed, second)
     now.end(history.ROLLED_BACK, error.what)
     failed.rolled_back = True
-    return _ends(failed, "\n- ".join(("What was there before is back, and ready.", *notes)))
+    return _ends(
+        failed, "\n- ".join(("What was there before is back, and as ready as it was.", *notes))
+    )
 
 
 def _tell(failed: FerryError, error: FerryError) -> None:

@@ -53,7 +53,11 @@ _RULES = (
         " name where it is used.",
     ),
     _Rule(
-        r"runAsNonRoot|non-numeric user",
+        r"postStart hook failed",
+        "Correct lifecycle.postStart in the manifest: what it answered stands above.",
+    ),
+    _Rule(
+        r"has runAsNonRoot",
         "Set a numeric USER other than 0 in the Dockerfile, or runAsUser in the manifest.",
     ),
     _Rule(

@@ -22,7 +22,7 @@ from modelferry.rollout.watching.inventory import Inventory
 from modelferry.rollout.watching.readiness import has_succeeded, is_observed, state
 from modelferry.rollout.watching.room import LOOK_AGAIN_S, Room
 from modelferry.rollout.watching.running_image import Digests, container_statuses
-from modelferry.rollout.watching.settling import Settling
+from modelferry.rollout.watching.settling import Probed, Settling
 from modelferry.rollout.watching.states import Done, Failed, State, Waiting
 from modelferry.rollout.watching.trouble import Trouble
 
@@ -168,8 +168,8 @@ class Board:
         if isinstance(found, Done) and any(self._condemned(pod) for pod in pods):
             found = Waiting(message="a probe has condemned what runs", figures=found.figures)
         elif isinstance(found, Done):
-            known_kills = [(pod, self._events.kills_of(pod["metadata"]["uid"])) for pod in pods]
-            settles_at, why = self._settling.ends(target, live or {}, known_kills, now)
+            probed = [self._probed(pod) for pod in pods]
+            settles_at, why = self._settling.ends(target, live or {}, probed, now)
         if settles_at > now:
             found = Waiting(message=why, figures=found.figures)
         room = self._room(target, now)
@@ -192,6 +192,10 @@ class Board:
             first_seen=first_seen,
             until=min(end for end in (settles_at, look_again, *ends) if end > now),
         )
+
+    def _probed(self, pod: Object) -> Probed:
+        uid = pod["metadata"]["uid"]
+        return Probed(pod=pod, kills=self._events.kills_of(uid), doubts=self._events.doubts_of(uid))
 
     def _room(self, target: Applied, now: float) -> Room:
         found = self._rooms.setdefault(target.namespace, Room())
@@ -230,6 +234,8 @@ class Board:
         uid, is_job = pod["metadata"]["uid"], live["kind"] == "Job"
         pulls = self._pulls.get(uid, {})
         seen = trouble.of_pod(pod, pulls=pulls, restarts_are_counted_elsewhere=is_job)
+        if seen and seen.crashed and self._events.has_failed_hook(uid):
+            seen = replace(seen, cause=f"{seen.cause}: its postStart hook failed", crashed=False)
         killed = None if is_job else self._condemned(pod)
         if killed and (seen is None or killed.grace_s <= seen.grace_s):
             return killed

@@ -14,6 +14,8 @@ from modelferry.rollout.watching.trouble import NEVER, Trouble
 Object = Mapping[str, Any]
 
 TIMES = 2  # a first one may only have started too slowly for its probe
+_DOUBT = re.compile(r"Liveness probe (failed|errored)")
+_FIELD = re.compile(r"spec\.\w+\{(.+)\}")
 _CONDEMNED = re.compile(r"Container (\S+) failed (liveness|startup) probe")
 
 
@@ -42,6 +44,13 @@ def kill_of(event: Object, moment: str) -> Kill | None:
         times=event.get("count") or 1,
         at=datetime.fromisoformat(moment),
     )
+
+
+def doubted(event: Object) -> str:
+    """The container whose liveness probe has failed just now; else empty."""
+    is_failure = event.get("reason") == "Unhealthy" and _DOUBT.match(event.get("message", ""))
+    about = _FIELD.fullmatch(event.get("involvedObject", {}).get("fieldPath", ""))
+    return about[1] if is_failure and about else ""
 
 
 def trouble_of(kill: Kill, status: Object, said: str, *, times: int = TIMES) -> Trouble | None:

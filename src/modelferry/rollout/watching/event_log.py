@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from modelferry.rollout.watching import claims, condemned, trouble
@@ -30,6 +31,8 @@ class EventLog:
     _claims: dict[_Name, Object] = field(default_factory=dict)  # the last, by the claim's name
     _probes: dict[str, str] = field(default_factory=dict)  # what they said last, by the pod's uid
     _kills: dict[str, dict[str, Kill]] = field(default_factory=dict)  # pod → container → last one
+    _doubts: dict[str, dict[str, datetime]] = field(default_factory=dict)  # pod → container → last
+    _hooks: set[str] = field(default_factory=set)  # pods whose postStart hook has failed
     _autoscaled: set[str] = field(default_factory=set)
     _listed: set[str | None] = field(default_factory=set)  # namespaces
 
@@ -55,6 +58,10 @@ class EventLog:
             self.pulled.add(pulled)
         if event.get("reason") == "Unhealthy":
             self._probes[uid] = " ".join(event.get("message", "").split())[:300].rstrip(" :")
+        if (container := condemned.doubted(event)) and (last := moment(event)):
+            self._doubts.setdefault(uid, {})[container] = datetime.fromisoformat(last)
+        if event.get("reason") == "FailedPostStartHook":
+            self._hooks.add(uid)
         if kill := condemned.kill_of(event, moment(event)):
             self._kills.setdefault(uid, {})[kill.container] = kill
         if trouble.is_autoscaled(event):
@@ -77,6 +84,14 @@ class EventLog:
     def kills_of(self, uid: str) -> Mapping[str, Kill]:
         """By a probe of the pod, by its container's name."""
         return self._kills.get(uid, {})
+
+    def doubts_of(self, uid: str) -> Mapping[str, datetime]:
+        """When a liveness probe of the pod failed last, by its container's name."""
+        return self._doubts.get(uid, {})
+
+    def has_failed_hook(self, uid: str) -> bool:
+        """Kubernetes kills a container whose postStart hook fails."""
+        return uid in self._hooks
 
     def is_autoscaled(self, uid: str) -> bool:
         """A node is on its way for this pod."""

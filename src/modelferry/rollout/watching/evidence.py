@@ -19,6 +19,7 @@ from modelferry.rollout.watching.event_log import moment, telling
 from modelferry.rollout.watching.findings import Finding, Outcome
 from modelferry.rollout.watching.running_image import container_statuses
 from modelferry.rollout.watching.states import Done
+from modelferry.rollout.watching.telling import waits_for
 from modelferry.rollout.watching.trouble import Trouble
 from modelferry.values import format_duration
 
@@ -138,7 +139,7 @@ def _late(board: Board, outcome: Outcome, timeout_s: float) -> Iterator[Finding]
         known = troubles.get(target.key)
         unready = sorted(board.unready(target), key=lambda entry: not entry[1])
         pod, probe = unready[0] if unready else (None, "")
-        why = known.trouble.cause if known else probe
+        why = known.trouble.cause if known else probe or (waits_for(pod) if pod else "")
         if not why:  # the figures count old pods, too: a cause that is known comes without them
             figures = [f"{f.name} {f.value} of {f.of}" for f in state.figures]
             why = "; ".join((*figures, getattr(state, "message", "")))

@@ -16,11 +16,23 @@ from modelferry.rollout.watching.readiness import is_known
 from modelferry.rollout.watching.running_image import container_statuses
 
 Object = Mapping[str, Any]
-Kills = Mapping[str, Kill]  # by the container's name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probed:
+    """A pod, and what its liveness and startup probes did, by the container's name."""
+
+    pod: Object
+    kills: Mapping[str, Kill] = field(default_factory=dict)
+    doubts: Mapping[str, datetime] = field(default_factory=dict)  # the last failure
+
 
 # So long a container without a readiness probe must be seen running, and a controller may be
 # silent that has something to say.
 SETTLE_S = 10.0
+_PERIOD_S = 10  # of a probe that names none
+_LONGEST_PERIOD_S = 30.0
+_PROBE_S = 3.0  # for the probe itself, and the word of it
 _OLD_S = 60.0
 _LONG_RUN = timedelta(minutes=5)  # what went well for so long has not failed at its start
 
@@ -30,10 +42,11 @@ class Settling:
     checked: Collection[str]  # keys of those whose pods `checks` will ask afterwards
     epoch_s: float  # Unix time where the clock of `now` has its zero
     _running_since: dict[str, float] = field(default_factory=dict)  # of container ids
+    _failed_at: dict[tuple[str, datetime], float] = field(default_factory=dict)  # as we saw it
     _silent_since: dict[str, float] = field(default_factory=dict)  # by the target's key
 
     def ends(
-        self, target: Applied, live: Object, pods: Sequence[tuple[Object, Kills]], now: float
+        self, target: Applied, live: Object, pods: Sequence[Probed], now: float
     ) -> tuple[float, str]:
         """When, and what is waited for until then."""
         if not is_known(live):
@@ -43,18 +56,22 @@ class Settling:
             return since + SETTLE_S, "its controller has said nothing of it yet"
         if target.resource.kind == "Job":
             return now, ""
-        ends = max((self._outlives(pod, kills, now) for pod, kills in pods), default=now)
+        ends = max((self._outlives(probed, now) for probed in pods), default=now)
         if ends > now:
             return ends, "a probe had one of its containers killed: it is to last longer this time"
+        ends = max((self._is_probed_again(probed, now) for probed in pods), default=now)
+        if ends > now:
+            return ends, "a liveness probe has failed: what the next one says is waited for"
         asked = target.key in self.checked
-        ends = max((self._has_run(pod, now, asked=asked) for pod, _ in pods), default=now)
+        ends = max((self._has_run(probed.pod, now, asked=asked) for probed in pods), default=now)
         return ends, f"it has no readiness probe: watched running for {SETTLE_S:.0f} s"
 
-    def _outlives(self, pod: Object, kills: Kills, now: float) -> float:
+    def _outlives(self, probed: Probed, now: float) -> float:
         """After a restart all looks well for as long as it did before it."""
         ends = now
-        for status in container_statuses(pod):
-            kill, running = kills.get(status["name"]), status.get("state", {}).get("running")
+        for status in container_statuses(probed.pod):
+            name, running = status["name"], status.get("state", {}).get("running")
+            kill = probed.kills.get(name)
             if not kill or not running:
                 continue
             if timedelta() < (well := condemned.lived(kill, status)) < _LONG_RUN:
@@ -62,6 +79,24 @@ class Settling:
                 if self._is_old(running, now):
                     since = _unix(running) - self.epoch_s
                 ends = max(ends, since + well.total_seconds() + SETTLE_S)
+        return ends
+
+    def _is_probed_again(self, probed: Probed, now: float) -> float:
+        """A program that starts slowly fails its first one; where it asks in the wrong place, each
+        fails, and Kubernetes kills what a readiness probe calls ready."""
+        ends = now
+        specs = {container.name: container.body for container in containers(probed.pod)}
+        for status in container_statuses(probed.pod):
+            name, running = status["name"], status.get("state", {}).get("running")
+            failed = probed.doubts.get(name)
+            if not failed or not running or failed < datetime.fromisoformat(running["startedAt"]):
+                continue
+            if now + self.epoch_s - failed.timestamp() > _OLD_S:
+                continue
+            probe = specs.get(name, {}).get("livenessProbe") or {}
+            period_s = min(probe.get("periodSeconds") or _PERIOD_S, _LONGEST_PERIOD_S)
+            seen = self._failed_at.setdefault((status.get("containerID", ""), failed), now)
+            ends = max(ends, seen + period_s + _PROBE_S)
         return ends
 
     def _has_run(self, pod: Object, now: float, *, asked: bool) -> float:

@@ -76,7 +76,7 @@ class Teller:
         if stands_s < _SAYINGS_S:
             return
         for pod, probe in board.unready(target):
-            said = probe or _waits_for(pod)
+            said = probe or waits_for(pod)
             what = (target.key, _NUMBERS.sub("", said))  # replicas say the same of their addresses
             if said and what not in self._said:
                 self._said.add(what)
@@ -113,8 +113,11 @@ class LastLines:
             log.info("%s", "\n".join((head, *shown)))
 
 
-def _waits_for(pod: Object) -> str:
+def waits_for(pod: Object) -> str:
     """What a pod says that has no trouble, and goes no further."""
+    for status in pod.get("status", {}).get("initContainerStatuses") or ():
+        if "running" in status.get("state", {}) and not status.get("ready"):
+            return f"init container {status['name']} still runs"
     reasons = [
         f"container {status['name']}: {waiting['reason']}"
         for status in container_statuses(pod)
@@ -124,7 +127,7 @@ def _waits_for(pod: Object) -> str:
 
 
 def _unready_container(pod: Object) -> str | None:
-    for status in pod.get("status", {}).get("containerStatuses") or ():
+    for status in container_statuses(pod):
         if not status.get("ready") and "running" in status.get("state", {}):
             return str(status["name"])
     return None

@@ -89,7 +89,7 @@ def test_so_is_what_a_bug_of_ours_broke_and_the_bug_is_told(
     assert verdict(now) == history.ROLLED_BACK
     assert now.record
     assert now.record.why == "a bug in Modelferry: TypeError: '>=' not supported"
-    assert "What was there before is back, and ready." in caplog.text
+    assert "What was there before is back, and as ready as it was." in caplog.text
 
 
 def test_a_bug_without_rollback_leaves_it_and_closes_the_record(now: Turn) -> None:

@@ -40,6 +40,11 @@ NODES = "it fits no node: 0/1 nodes are available: 1"
         (f"{NODES} node(s) were unwell", "Ask for what a node can give"),
         ("somebody else changed its images while it rolled out", "mutatingwebhookconfigurations"),
         ("it was deleted while it rolled out", "Find who deletes it"),
+        ("container c crashed (exit 137) 3 times: its postStart hook failed", "lifecycle.postSta"),
+        (
+            'its pods are refused: it violates PodSecurity "restricted": runAsNonRoot != true',
+            "Correct securityContext",
+        ),
         (
             'claim data cannot be bound: storageclass.storage.k8s.io "fast" not found',
             "Correct storageClassName of the claim data, or make the StorageClass fast",

@@ -149,6 +149,43 @@ def test_a_volume_that_came_late_is_no_trouble_of_the_pull_after_it(board: Board
     assert board.findings(600) == ()
 
 
+def event(reason: str, message: str = "", **more: Any) -> dict[str, Any]:
+    about = {"uid": "pod-new", "kind": "Pod", "fieldPath": "spec.containers{main}"}
+    metadata = {"uid": f"e-{reason}", "resourceVersion": str(more)}
+    return {
+        "reason": reason,
+        "message": message,
+        "involvedObject": about,
+        "metadata": metadata,
+    } | more
+
+
+def test_what_a_failed_liveness_probe_says_next_is_waited_for(
+    board: Board, target: Applied
+) -> None:
+    """A program may be ready where its liveness probe asks in the wrong place."""
+    failed = event("Unhealthy", "Liveness probe failed: refused")
+    board.put(DEPLOYMENTS, "n", "MODIFIED", deployment(1))
+    board.replace(PODS, "n", [pod("new", RUNNING)])
+    before = failed | {"lastTimestamp": "1970-01-01T00:16:30Z"}
+    board.put(EVENTS, "n", "ADDED", before)
+    assert isinstance(board.state(target, 1000), Done), "that was the run before"
+    board.put(EVENTS, "n", "MODIFIED", failed | {"lastTimestamp": "1970-01-01T00:16:41Z"})
+    assert isinstance(board.state(target, 1001), Waiting)
+    board.put(EVENTS, "n", "MODIFIED", failed | {"lastTimestamp": "1970-01-01T00:16:51Z"})
+    assert isinstance(board.state(target, 1011), Waiting)
+    assert isinstance(board.state(target, 1023), Waiting)
+    assert isinstance(board.state(target, 1024), Done)
+
+
+def test_a_container_that_its_hook_had_killed_is_said_so(board: Board) -> None:
+    crashed = {"restartCount": 3, "lastState": {"terminated": {"exitCode": 137}}}
+    board.replace(PODS, "n", [pod("new", CRASHED, **crashed)])
+    board.put(EVENTS, "n", "ADDED", event("FailedPostStartHook", "PostStartHook failed"))
+    [said] = final(board, 0)
+    assert said.endswith("crashed (exit 137) 4 times: its postStart hook failed")
+
+
 def test_a_node_on_its_way_is_waited_for(board: Board) -> None:
     lost = pod("new", {})
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}

@@ -94,7 +94,8 @@ _RULES = (
     _Rule(
         r"claim (\S+) cannot be bound: .*storageclass\S* \"?([\w.-]+)\"? not found",
         r"Correct storageClassName of the claim \1, or make the StorageClass \2:"
-        " kubectl get storageclass shows those that there are.",
+        " kubectl get storageclass shows those that there are. A class cannot be changed: delete"
+        " the claim first, if it has stayed; it was never bound, so nothing is stored in it.",
     ),
     _Rule(
         r"claim (\S+) cannot be bound: .*no storage class is set",

@@ -78,7 +78,7 @@ def _deliver(read: Callable[[], Given], output: Output, environ: Mapping[str, st
         except Cancelled as error:
             recorder.fail("inputs", RunCancelled(str(error)))
         except Exception as error:  # noqa: BLE001 - the one catch-all
-            recorder.fail("run", _bug(error))
+            recorder.fail(recorder.failed_stage or "run", _bug(error))
     if command in _REPORTED:
         try:
             _finish(recorder.report, output, workspace)

@@ -79,6 +79,12 @@ class Recorder:
         self.note(stages=tuple((results | {name: result}).values()))
         self._output.say(verdict_line(result))
 
+    @property
+    def failed_stage(self) -> str:
+        """Also where a bug of ours ended it, which no stage tells; empty when none has failed."""
+        failed = (each.name for each in self.report.stages if each.mark == "failed")
+        return next(failed, "")
+
     def _failed(self, name: str, note: StageNote, error: FerryError) -> None:
         note.mark, note.figure = "failed", " ".join(error.what.split())
         self._failed_beside(error.stage, note)

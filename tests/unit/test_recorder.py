@@ -52,6 +52,7 @@ def test_a_bug_fails_the_stage_too(recorder: Recorder, stream: io.StringIO) -> N
     with pytest.raises(KeyError), recorder.stage("push"):
         raise KeyError("digest")
     assert recorder.report.stages[-1].mark == "failed"
+    assert recorder.failed_stage == "push"
     assert "✗ push" in stream.getvalue()
 
 

@@ -191,7 +191,8 @@ def _pod_lines(ask: _Ask, pod: Object) -> Iterator[str]:
         return
     for name in claims.names(pod):
         yield f"claim {name}, which it waits for:"
-        yield from _event_lines(ask.claim_events(pod["metadata"]["namespace"], name))
+        found = _event_lines(ask.claim_events(pod["metadata"]["namespace"], name))
+        yield from found or ["  (no events)"]
 
 
 def _conditions(body: Object) -> Iterator[str]:

@@ -31,7 +31,7 @@ class Probed:
 # silent that has something to say.
 SETTLE_S = 10.0
 _PERIOD_S = 10  # of a probe that names none
-_LONGEST_PERIOD_S = 30.0
+_LONGEST_WAIT_S = 30.0
 _PROBE_S = 3.0  # for the probe itself, and the word of it
 _OLD_S = 60.0
 _LONG_RUN = timedelta(minutes=5)  # what went well for so long has not failed at its start
@@ -59,9 +59,9 @@ class Settling:
         ends = max((self._outlives(probed, now) for probed in pods), default=now)
         if ends > now:
             return ends, "a probe had one of its containers killed: it is to last longer this time"
-        ends = max((self._is_probed_again(probed, now) for probed in pods), default=now)
+        ends = max((self._is_alive(probed, now) for probed in pods), default=now)
         if ends > now:
-            return ends, "a liveness probe has failed: what the next one says is waited for"
+            return ends, "what its liveness probe says is waited for"
         asked = target.key in self.checked
         ends = max((self._has_run(probed.pod, now, asked=asked) for probed in pods), default=now)
         return ends, f"it has no readiness probe: watched running for {SETTLE_S:.0f} s"
@@ -81,22 +81,26 @@ class Settling:
                 ends = max(ends, since + well.total_seconds() + SETTLE_S)
         return ends
 
-    def _is_probed_again(self, probed: Probed, now: float) -> float:
-        """A program that starts slowly fails its first one; where it asks in the wrong place, each
-        fails, and Kubernetes kills what a readiness probe calls ready."""
+    def _is_alive(self, probed: Probed, now: float) -> float:
+        """Kubernetes kills what a readiness probe calls ready, if its liveness probe asks in the
+        wrong place. One that asks elsewhere must have had its turn, and after one that failed, as
+        that of a program that starts slowly does, the next."""
         ends = now
         specs = {container.name: container.body for container in containers(probed.pod)}
         for status in container_statuses(probed.pod):
-            name, running = status["name"], status.get("state", {}).get("running")
-            failed = probed.doubts.get(name)
-            if not failed or not running or failed < datetime.fromisoformat(running["startedAt"]):
+            spec, run = specs.get(status["name"], {}), status.get("containerID", "")
+            probe, running = spec.get("livenessProbe"), status.get("state", {}).get("running")
+            if not probe or not running:
                 continue
-            if now + self.epoch_s - failed.timestamp() > _OLD_S:
-                continue
-            probe = specs.get(name, {}).get("livenessProbe") or {}
-            period_s = min(probe.get("periodSeconds") or _PERIOD_S, _LONGEST_PERIOD_S)
-            seen = self._failed_at.setdefault((status.get("containerID", ""), failed), now)
-            ends = max(ends, seen + period_s + _PROBE_S)
+            period_s = probe.get("periodSeconds") or _PERIOD_S
+            if asks_elsewhere(spec) and not self._is_old(running, now):
+                first_s = min(period_s + (probe.get("initialDelaySeconds") or 0), _LONGEST_WAIT_S)
+                since = self._running_since.setdefault(run, now)
+                ends = max(ends, since + first_s + _PROBE_S)
+            failed = probed.doubts.get(status["name"])
+            if failed and failed.timestamp() >= max(_unix(running), now + self.epoch_s - _OLD_S):
+                seen = self._failed_at.setdefault((run, failed), now)
+                ends = max(ends, seen + min(period_s, _LONGEST_WAIT_S) + _PROBE_S)
         return ends
 
     def _has_run(self, pod: Object, now: float, *, asked: bool) -> float:
@@ -121,6 +125,24 @@ class Settling:
     def _is_old(self, running: Object, now: float) -> bool:
         """Started long ago by the node's clock, which may differ from ours by some seconds."""
         return now + self.epoch_s - _unix(running) > _OLD_S
+
+
+def asks_elsewhere(container: Object) -> bool:
+    """Whether its liveness probe asks another port or runs another command than its readiness
+    probe does; of one without a readiness probe nothing is said."""
+    readiness, liveness = (container.get(f"{kind}Probe") for kind in ("readiness", "liveness"))
+    if not readiness or not liveness:
+        return False
+    ports = {port.get("name"): port["containerPort"] for port in container.get("ports") or ()}
+    return _asked_of(readiness, ports) != _asked_of(liveness, ports)
+
+
+def _asked_of(probe: Object, ports: Mapping[Any, int]) -> object:
+    """A port, or a command."""
+    for way in ("httpGet", "tcpSocket", "grpc"):
+        if asked := probe.get(way):
+            return ports.get(asked.get("port"), asked.get("port"))
+    return (probe.get("exec") or {}).get("command")
 
 
 def _unix(running: Object) -> float:

@@ -160,13 +160,41 @@ def event(reason: str, message: str = "", **more: Any) -> dict[str, Any]:
     } | more
 
 
+def probed(liveness: dict[str, Any]) -> dict[str, Any]:
+    body = pod("new", RUNNING)
+    container = body["spec"]["containers"][0]
+    container |= {"readinessProbe": {"httpGet": {"path": "/ready", "port": "web"}}}
+    container |= {"ports": [{"name": "web", "containerPort": 80}], "livenessProbe": liveness}
+    return body
+
+
+@pytest.mark.parametrize(
+    ("liveness", "waits_s"),
+    [
+        ({"httpGet": {"path": "/alive", "port": 80}}, 0),
+        ({"tcpSocket": {"port": "web"}, "periodSeconds": 60}, 0),
+        ({"httpGet": {"path": "/ready", "port": 81}}, 10 + 3),
+        ({"exec": {"command": ["true"]}, "periodSeconds": 2, "initialDelaySeconds": 5}, 7 + 3),
+        ({"grpc": {"port": 9}, "periodSeconds": 600}, 30 + 3),
+    ],
+)
+def test_a_liveness_probe_that_asks_elsewhere_must_have_had_its_turn(
+    board: Board, target: Applied, liveness: dict[str, Any], waits_s: int
+) -> None:
+    board.put(DEPLOYMENTS, "n", "MODIFIED", deployment(1))
+    board.replace(PODS, "n", [probed(liveness)])
+    assert isinstance(board.state(target, 1000), Waiting if waits_s else Done)
+    assert waits_s == 0 or isinstance(board.state(target, 999 + waits_s), Waiting)
+    assert isinstance(board.state(target, 1000 + waits_s), Done)
+
+
 def test_what_a_failed_liveness_probe_says_next_is_waited_for(
     board: Board, target: Applied
 ) -> None:
     """A program may be ready where its liveness probe asks in the wrong place."""
-    failed = event("Unhealthy", "Liveness probe failed: refused")
+    failed = event("Unhealthy", "Liveness probe failed: 404")
     board.put(DEPLOYMENTS, "n", "MODIFIED", deployment(1))
-    board.replace(PODS, "n", [pod("new", RUNNING)])
+    board.replace(PODS, "n", [probed({"httpGet": {"path": "/alive", "port": 80}})])
     before = failed | {"lastTimestamp": "1970-01-01T00:16:30Z"}
     board.put(EVENTS, "n", "ADDED", before)
     assert isinstance(board.state(target, 1000), Done), "that was the run before"

@@ -104,7 +104,6 @@ class _Way:
     planned: tuple[Change, ...]
     gone: tuple[tuple[Placed, Object], ...]  # what later releases brought, as it is now
     away: Removals
-
     claims: tuple[Placed, ...]  # that stay as they are
 
     @property
